@@ -1,0 +1,108 @@
+# `make report` sets everything up, runs the workflow and says where the PDF is. `make test` runs the tests.
+#
+#   make report PROFILE=nano|smoke|laptop|full CORES=N
+#
+# Only Python >= 3.11 and make are assumed. Inside the environment (`. .venv/bin/activate`) plain
+# `snakemake --cores N` does the same.
+
+PROFILE ?= laptop
+CORES ?= all
+PORT ?= 5000
+
+# On Linux without a GPU, TORCH_INDEX=<address of PyTorch's index of CPU wheels> saves several gigabytes of CUDA
+# libraries, unless pip already knows of a CPU wheel.
+TORCH ?= $(shell grep '^torch==' requirements.in)
+TORCH_INDEX ?=
+UV_VERSION := 0.13.8
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(VENV)/bin/uv
+PIP := $(PY) -m pip install -qq --disable-pip-version-check
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+# The environment is right when it was finished for exactly these pins, in this folder.
+KEY := $(shell { cat requirements.lock pyproject.toml; echo "$(TORCH) $(CURDIR)"; } | cksum | tr ' ' '-')
+READY := $(VENV)/.ready-$(KEY)
+AT_WORK := $(VENV)-setup
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+
+.PHONY: report test ui bench calibrate lint lock env clean-env
+.DEFAULT_GOAL := report
+
+report: env
+	$(PY) -m snakemake --cores $(CORES) --config profile=$(PROFILE)
+	@$(PY) -m folklore.stages.summary
+
+test: env
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
+
+bench: env
+	$(PY) -m folklore.bench
+
+calibrate: env
+	$(PY) -m snakemake results/calibration.json --cores $(CORES) --config profile=$(PROFILE)
+
+# Runs that were sent to a server are shown by that server; otherwise a local one shows the file.
+ui: env
+	@store="$${MLFLOW_TRACKING_URI:-sqlite:///results/mlflow.db}"; \
+	case "$$store" in http*) echo "MLflow's page is at $$store"; exit 0 ;; esac; \
+	if [ -z "$$MLFLOW_TRACKING_URI" ] && [ ! -e results/mlflow.db ]; then \
+	  echo "error: no runs yet; make them by: make report" >&2; exit 2; fi; \
+	echo "MLflow's page is at http://127.0.0.1:$(PORT); Ctrl-C ends it"; \
+	exec $(PY) -m mlflow server --backend-store-uri "$$store" --host 127.0.0.1 --port $(PORT) --workers 1
+
+lint: env
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(VENV)/bin/snakefmt --check Snakefile
+	$(VENV)/bin/lint-imports
+	$(PY) -m snakemake --lint
+
+# Both files come from requirements.in. conda's pip cannot mix hashes with torch and the package itself, which have
+# none, so environment.yml gets the pins without them.
+lock: env
+	sed '/^torch==/d' requirements.in | $(UV) pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --output-file requirements.lock -
+	{ printf '%s\n' '# Written by `make lock` from requirements.in: change it there.' 'name: folklore' \
+	    'channels:' '  - conda-forge' 'dependencies:' '  - python=3.11' '  - pip' '  - make' '  - pip:'; \
+	  { grep '^torch==' requirements.in; sed -nE 's/^([A-Za-z0-9][^\\]*[^ \\]) *\\?$$/\1/p' requirements.lock; } \
+	    | sed 's/.*/      - "&"/'; \
+	  printf '      - "%s"\n' '-e .'; } > environment.yml.tmp
+	mv environment.yml.tmp environment.yml
+
+env: $(READY)
+
+# An interrupted set-up heals by the same command: the stamp comes last, what was left unfinished is made anew, and
+# a set-up that outlived its make (kill -9 of make alone leaves the shell) is waited for.
+# uv does not read pip's configuration, so pip fetches torch, tells uv what it knows, and steps in where uv fails.
+$(READY):
+	@set -e; \
+	if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  echo "error: PYTHON=$(PYTHON): Python 3.11 or newer is needed; name one by: make PYTHON=/path/to/python3" >&2; exit 2; fi; \
+	fresh=; grep -qsF " $(CURDIR)/$(VENV)" $(VENV)/pyvenv.cfg || fresh=--clear; \
+	until mkdir $(AT_WORK) 2>/dev/null; do \
+	  if kill -0 "$$(cat $(AT_WORK)/pid 2>/dev/null)" 2>/dev/null; then \
+	    [ "$$waited" ] || echo "Waiting for another set-up of $(VENV); if there is none: rm -r $(AT_WORK)"; waited=yes; sleep 1; \
+	  else rm -rf $(AT_WORK); fresh=--clear; fi; done; \
+	echo $$$$ > $(AT_WORK)/pid; \
+	if [ -e $@ ]; then rm -rf $(AT_WORK); exit 0; fi; \
+	echo "Setting up $(VENV) (once; about 2 GB)"; rm -f $(VENV)/.ready-*; \
+	$(PYTHON) -m venv $$fresh $(VENV) || \
+	  { echo "error: PYTHON=$(PYTHON): it cannot make environments; install its venv module" >&2; exit 2; }; \
+	$(PIP) uv==$(UV_VERSION); \
+	$(PIP) $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") "$(TORCH)"; \
+	asked() { $(PY) -m pip config list 2>/dev/null | sed -nE "s/^[^.]*[.]$$1='(.*)'$$/\1/p" | tail -n 1; }; \
+	links="$$(asked find-links)"; if [ -n "$$links" ]; then export UV_FIND_LINKS="$$links"; fi; \
+	index="$$(asked index-url)"; if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+	cert="$$(asked cert)"; if [ -n "$$cert" ]; then export SSL_CERT_FILE="$$cert"; fi; \
+	$(UV) pip install --quiet --require-hashes -r requirements.lock || $(PIP) --require-hashes -r requirements.lock; \
+	$(UV) pip install --quiet --no-deps --no-build-isolation -e .; \
+	touch $@; rm -rf $(AT_WORK)
+
+clean-env:
+	rm -rf $(VENV) $(AT_WORK)

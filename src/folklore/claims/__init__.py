@@ -1,0 +1,1 @@
+"""One file a claim; see `folklore.claims.base` for the contract."""

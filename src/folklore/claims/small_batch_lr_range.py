@@ -1,0 +1,130 @@
+"""Large batches narrow the usable range of learning rates
+
+Masters and Luschi plot accuracy against the base rate, which is the learning rate divided by the batch size, and observe that the
+range of rates that train well shrinks as the batch grows. A practitioner feels this as touchiness: with a large batch the rate has to be
+hit more exactly.
+
+We train every batch size over twelve rates a factor of two apart, for the same number of epochs, and count for each seed the octaves of
+rate whose final validation accuracy is at least four fifths of the best that this batch size reached with this seed. Nothing is tuned,
+for the whole curve is the result. The slope of this count against the binary logarithm of the batch size decides.
+
+Equal epochs are part of the claim: a large batch makes few updates, so slow rates, which a small batch can afford, do not get there in
+time. The range shrinks from below as well as from above.
+"""
+
+from folklore.claims.base import Claim, Criterion
+from folklore.grid import Study
+
+CLAIM = Claim(
+    kind="S",
+    family="batch-size",
+    lectures=(1,),
+    paper="Masters & Luschi 2018, arXiv:1804.07612, fig. 16",
+    reported="The range of base rates with stable convergence narrows as the batch grows from 2 to 1024 (a plot, no figure).",
+    limits="Eight epochs of a small MLP; 'usable' means four fifths of the best accuracy, and another threshold gives another width.",
+)
+
+BATCHES = (4, 16, 64, 256)
+OCTAVES = range(-6, 6)
+
+
+def _rate(batch, octave):
+    """Rates around the optimum of a pilot, .2 (batch / 32)^.6."""
+    return float(f"{0.2 * (batch / 32) ** 0.6 * 2.0**octave:.6g}")
+
+
+DESIGN = Study(
+    name="small-batch-lr-range",
+    cells=tuple(
+        {"batch_size": b, "lr": _rate(b, k), "label": f"batch {b}, rate {_rate(b, k):.3g}"} for b in BATCHES for k in OCTAVES
+    ),
+    fixed={"optimizer": "sgd"},
+    samples=8 * 4096,
+    replicates=24,
+    seconds=160,
+)
+
+CRITERION = Criterion(
+    text="Minus the slope, over log2 of the batch size, of the number of octaves of rate that reach four fifths of the best validation "
+    "accuracy of that batch size and seed; smallest slope of interest .1 octave a doubling.",
+    metric="octaves of usable rates lost a doubling of the batch",
+    unit="octaves",
+    delta=0.1,
+    pilot_sd=0.2,
+    settings={"share": 0.8},
+)
+
+
+def judge(runs, criterion):
+    from dataclasses import replace
+
+    import numpy as np
+
+    from folklore.stats.findings import Table, contrast
+
+    widths = usable_octaves(runs, criterion.settings["share"])
+    x = {f"batch {b}": np.log2(b) for b in sorted(set(widths["batch_size"]))}
+    centred = {arm: v - np.mean(list(x.values())) for arm, v in x.items()}
+    scale = sum(v * v for v in centred.values())
+    weights = {arm: -v / scale for arm, v in centred.items()}  # minus the least-squares slope
+    finding = contrast(widths, weights, criterion.delta, measure="octaves")
+    table = Table(
+        "Lowest and highest usable rate (median over seeds)",
+        ("batch", "lowest", "highest"),
+        tuple((arm, f"{g['lowest'].median():.3g}", f"{g['highest'].median():.3g}") for arm, g in widths.groupby("arm", sort=False)),
+    )
+    ends = int((widths["at_end"]).sum())
+    note = f"In {ends} of {len(widths)} cases the usable range reached an end of the grid of rates, so it may be wider than counted."
+    return replace(finding, tables=(table,), notes=(note, *finding.notes))
+
+
+def usable_octaves(runs, share):
+    """One row for each batch size and seed: how many rates of the grid are usable, and which is the lowest and the highest."""
+    import pandas as pd
+
+    rows = []
+    for (batch, replicate), group in runs.groupby(["batch_size", "replicate"], sort=True):
+        fine = group[(group["status"] == "ok") & (group["val_accuracy"] >= share * group["val_accuracy"].max())]
+        ends = {group["lr"].min(), group["lr"].max()}
+        rows.append(
+            {
+                "batch_size": batch,
+                "arm": f"batch {batch}",
+                "replicate": replicate,
+                "octaves": float(len(fine)),
+                "lowest": fine["lr"].min(),
+                "highest": fine["lr"].max(),
+                "at_end": bool(ends & {fine["lr"].min(), fine["lr"].max()}),
+                "status": "ok",
+                "lr": float("nan"),
+                "edge": "",
+                "variant": "main",
+                "phase": "confirm",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def plot(runs, finding):
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    from folklore.figures import claims, style
+    from folklore.figures.panels import WIDTH
+
+    style.apply()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9), layout="constrained")
+    colours = claims.arm_colours([f"batch {b}" for b in sorted(set(runs["batch_size"]))])
+    for batch, group in runs.groupby("batch_size"):
+        middle = group.groupby("lr")["val_accuracy"].quantile([0.1, 0.5, 0.9]).unstack() * 100
+        base, colour = middle.index / batch, colours[f"batch {batch}"]
+        left.plot(base, middle[0.5], marker="o", markersize=3, color=colour, label=f"batch {batch}")
+        left.fill_between(base, middle[0.1], middle[0.9], color=colour, alpha=0.2, linewidth=0)
+    left.set_xscale("log", base=2)
+    left.set_xlabel("base rate: learning rate / batch size")
+    left.set_ylabel("validation accuracy (%)")
+    claims.legend_above(left, columns=2)
+    claims.arm_points(right, finding.rows, scale=1.0, xlabel="usable octaves of rate", decimals=1)
+    words = claims.rows_in_words(finding.rows, scale=1.0, unit="octaves")
+    right.set_xlim(left=max(0.0, np.floor(right.get_xlim()[0])))
+    return figure, f"Left: validation accuracy against base rate for each batch size. Right: usable octaves of rate: {words}."

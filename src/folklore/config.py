@@ -1,0 +1,267 @@
+"""Hydra's side of the project: the structured schema, composition from `conf/`, and validation in one line.
+
+`compose` turns overrides into a `Config`; `run_of` turns that into the flat `Run` that the rest of the project speaks of.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from folklore import datasets, levels
+from folklore.errors import UsageError
+from folklore.grid import Run, finished
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+@dataclass
+class LevelConfig:
+    """A factor whose level is a function of the core."""
+
+    name: str = MISSING
+
+
+@dataclass
+class DataConfig:
+    """name: data set; n_train: training rows that each run draws from the pool."""
+
+    name: str = MISSING
+    n_train: int = 4096
+
+
+@dataclass
+class ModelConfig:
+    """depth: hidden layers; width: units of each."""
+
+    name: str = MISSING
+    depth: int = 3
+    width: int = 100
+
+
+@dataclass
+class OptimizerConfig:
+    """lr: a sound rate at batch size 32 without normalisation, the centre of tuning grids, there scaled by
+    (batch / 32) ** batch_exponent, and by norm_factor under batch normalisation."""
+
+    name: str = MISSING
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    batch_exponent: float = 0.5
+    norm_factor: float = 1.0
+
+
+@dataclass
+class BudgetConfig:
+    """A run makes max(samples // batch_size, updates) updates."""
+
+    samples: int = 65_536
+    updates: int = 0
+
+
+@dataclass
+class ProfileConfig:
+    """How much of the design is trained. None: as designed.
+
+    replicates, half_replicates, tuning_seeds, rates: caps. budget: factor on the updates of every run, at least `least_updates`.
+    grid_cells: cells of the six-factor design (0: the full crossing). toy: the report warns that verdicts mean nothing.
+    """
+
+    name: str = MISSING
+    replicates: int | None = None
+    half_replicates: int | None = None
+    tuning_seeds: int | None = None
+    rates: int | None = None
+    widen: int | None = None
+    budget: float = 1.0
+    least_updates: int = 16
+    grid_cells: int = 420
+    placebo_seeds: int = 96
+    job_seconds: float = 75.0
+    full_data: bool = False
+    toy: bool = False
+    only: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Config:
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    init: LevelConfig = field(default_factory=LevelConfig)
+    activation: LevelConfig = field(default_factory=LevelConfig)
+    norm: LevelConfig = field(default_factory=LevelConfig)
+    dropout: float = 0.0
+    batch_size: int = 32
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: LevelConfig = field(default_factory=LevelConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
+    seed: int = 0
+    backend: str = "auto"
+    loss_points: int = 100
+
+
+@cache
+def _register() -> None:
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, node in {"data": DataConfig, "model": ModelConfig, "optimizer": OptimizerConfig}.items():
+        store.store(group=group, name="schema", node=node)
+    store.store(group="profile", name="schema", node=ProfileConfig)
+    for factor in levels.MODULES:
+        node = OptimizerConfig if factor == "optimizer" else LevelConfig
+        for level in levels.names(factor):
+            _offer(store, factor, level, node)
+    for name in datasets.names():
+        _offer(store, "data", name, DataConfig)
+
+
+def _offer(store: ConfigStore, group: str, name: str, node: type) -> None:
+    """A choice that needs no file of its own: a level or a data set is one function or module."""
+    if not (CONF / group / f"{name}.yaml").exists():
+        store.store(group=group, name=name, node=node(name=name))
+
+
+def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Config:
+    """The configuration of `conf/config.yaml` with overrides. UsageError in one line for whatever is wrong with them."""
+    _register()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            config = OmegaConf.to_object(hydra_compose("config", list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(_one_line(error, overrides)) from None
+    validate(config)
+    return config
+
+
+def run_of(config: Config) -> Run:
+    """The flat run that a configuration describes, its budget resolved."""
+    updates = max(config.budget.samples // config.batch_size, config.budget.updates)
+    run = Run(
+        data=config.data.name,
+        n_train=config.data.n_train,
+        model=config.model.name,
+        depth=config.model.depth,
+        width=config.model.width,
+        init=config.init.name,
+        activation=config.activation.name,
+        norm=config.norm.name,
+        dropout=config.dropout,
+        batch_size=config.batch_size,
+        optimizer=config.optimizer.name,
+        momentum=config.optimizer.momentum,
+        weight_decay=config.optimizer.weight_decay,
+        lr=config.optimizer.lr,
+        schedule=config.schedule.name,
+        updates=updates,
+        seed=config.seed,
+        backend=config.backend,
+        loss_points=config.loss_points,
+    )
+    check_run(run)
+    return finished(run)
+
+
+def central_rate(optimizer: str, batch_size: int, norm: str) -> float:
+    """Where the tuning grid of this optimizer is centred, from `conf/optimizer`."""
+    chosen = _optimizer(optimizer)
+    factor = chosen.norm_factor if norm != "none" else 1.0
+    return chosen.lr * (batch_size / 32) ** chosen.batch_exponent * factor
+
+
+@cache
+def _optimizer(name: str) -> OptimizerConfig:
+    return compose([f"optimizer={name}"]).optimizer
+
+
+def validate(config: Config) -> None:
+    """UsageError unless every number of the budget and the profile makes sense."""
+    _require("budget.samples", config.budget.samples, config.budget.samples >= 0, "0 or more")
+    _require("budget.updates", config.budget.updates, config.budget.updates >= 0, "0 or more")
+    most = max(config.budget.samples // max(config.batch_size, 1), config.budget.updates)
+    _require("budget", most, most >= 1, "at least one update: raise budget.samples or budget.updates")
+    _require("profile.budget", config.profile.budget, 0 < config.profile.budget < 1e6, "above 0")
+    _require("seed", config.seed, 0 <= config.seed < 2**31, "0 to 2147483647")
+
+
+def check_run(run: Run) -> None:
+    """UsageError for a level that does not exist, a number out of range, or a combination that cannot be trained."""
+    for factor in levels.MODULES:
+        _level(factor, getattr(run, factor), levels.names(factor))
+    _level("data", run.data, datasets.names())
+    _level("model", run.model, levels.MODELS)
+    _level("backend", run.backend, ("auto", "eager", "compiled"))
+    for name, least, most in (
+        ("batch_size", 1, 1 << 20),
+        ("n_train", 1, 1 << 24),
+        ("depth", 1, 1000),
+        ("width", 1, 1 << 16),
+        ("updates", 1, 1 << 40),
+        ("loss_points", 1, 10_000),
+    ):
+        value = getattr(run, name)
+        _require(name, value, isinstance(value, int) and least <= value <= most, f"a whole number from {least} to {most}")
+    _require("optimizer.lr", run.lr, math.isfinite(run.lr) and run.lr >= 0, "a finite number above 0")
+    _require("dropout", run.dropout, 0 <= run.dropout < 1, "0 up to, but not including, 1")
+    _require("optimizer.momentum", run.momentum, 0 <= run.momentum < 1, "0 up to, but not including, 1")
+    _require("optimizer.weight_decay", run.weight_decay, 0 <= run.weight_decay < math.inf, "0 or more")
+    _require("batch_size", run.batch_size, run.batch_size <= run.n_train, f"at most data.n_train = {run.n_train}")
+    if run.norm == "batch":
+        _require("batch_size", run.batch_size, run.batch_size > 1, "2 or more with norm=batch, whose variance needs two rows")
+
+
+def _require(key: str, value: object, fine: bool, allowed: str) -> None:
+    if not fine:
+        raise UsageError(f"{key}={value}: allowed is {allowed}")
+
+
+def _level(key: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{key}={value}: no such level; {_suggest(str(value), allowed)}allowed are {', '.join(allowed)}")
+
+
+def _suggest(value: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(value, allowed, n=1)
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _one_line(error: Exception, overrides: Sequence[str]) -> str:
+    """Hydra's message of several lines as one that names key, value and the allowed ones."""
+    text = str(error)
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, value = match.groups()
+        return f"{group}={value}: no such level; {_suggest(value, _choices(group))}allowed are {', '.join(_choices(group))}"
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match.group(1)
+        return f"{key}: no such key; {_suggest(key, _keys())}allowed are {', '.join(_keys())}"
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("object_type")]
+    named = [o for o in overrides if "=" in o and o.split("=")[0].lstrip("+~") in text] or list(overrides)
+    return f"{' '.join(named)}: {lines[0] if lines else type(error).__name__}; see conf/config.yaml for keys and values"
+
+
+def _choices(group: str) -> list[str]:
+    """What a group offers, in files and in the schema's store."""
+    files = [path.stem for path in (CONF / group).glob("*.yaml")]
+    stored = [name[:-5] for name in ConfigStore.instance().list(group)] if group in ConfigStore.instance().repo else []
+    return sorted({*files, *stored} - {"schema"})
+
+
+def _keys() -> list[str]:
+    schema = OmegaConf.structured(Config)
+    nested = {k: OmegaConf.is_config(schema._get_node(k)) for k in schema}
+    return [f"{k}.{inner}" if nested[k] else k for k in schema for inner in (schema[k] if nested[k] else [k])]

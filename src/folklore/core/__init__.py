@@ -1,0 +1,5 @@
+"""The stacked core: many small networks of one compute graph, trained at once as tensors with a leading run axis.
+
+Shapes, everywhere in this package: R runs, S steps, B rows of a minibatch, F input features, H hidden units, C classes, N rows.
+The core knows nothing of configuration files, trackers or workflows: it turns run specifications and arrays into numbers.
+"""

@@ -1,0 +1,53 @@
+"""Optimizers, one function a level: in-place update of one parameter tensor (R, ...) from its gradient.
+
+Arguments: the parameter w, its gradient g, the learning rate lr (R, 1, 1), `momentum` (R, 1, 1) and the update's number t (from 1).
+Keyword-only tensors are the state: the core makes one zero tensor, shaped like w, for each. The formulas are those of
+`torch.optim`, with its default constants. Adding a level is adding a public function here.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def sgd(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor) -> None:
+    """w <- w - lr g."""
+    w.addcmul_(g, lr, value=-1)
+
+
+def momentum(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, velocity: Tensor) -> None:
+    """Heavy ball (Polyak 1964) in PyTorch's form: v <- mu v + g, w <- w - lr v."""
+    velocity.mul_(momentum).add_(g)
+    w.addcmul_(velocity, lr, value=-1)
+
+
+def adagrad(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor) -> None:
+    """Duchi et al. 2011; eps 1e-10."""
+    squares.addcmul_(g, g)
+    w.addcmul_(g / squares.sqrt().add_(1e-10), lr, value=-1)
+
+
+def adadelta(
+    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor, steps: Tensor
+) -> None:
+    """Zeiler 2012; rho .9, eps 1e-6."""
+    squares.mul_(0.9).addcmul_(g, g, value=0.1)
+    step = (steps + 1e-6).sqrt_() / (squares + 1e-6).sqrt_() * g
+    steps.mul_(0.9).addcmul_(step, step, value=0.1)
+    w.addcmul_(step, lr, value=-1)
+
+
+def rmsprop(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor) -> None:
+    """Tieleman & Hinton 2012; alpha .99, eps 1e-8 outside the root."""
+    squares.mul_(0.99).addcmul_(g, g, value=0.01)
+    w.addcmul_(g / squares.sqrt().add_(1e-8), lr, value=-1)
+
+
+def adam(
+    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, first: Tensor, second: Tensor
+) -> None:
+    """Kingma & Ba 2015; beta .9 and .999, eps 1e-8."""
+    first.mul_(0.9).add_(g, alpha=0.1)
+    second.mul_(0.999).addcmul_(g, g, value=0.001)
+    root = second.sqrt().mul_((1 - 0.999**t) ** -0.5).add_(1e-8)
+    w.addcmul_(first / root, lr / (1 - 0.9**t), value=-1)

@@ -1,0 +1,20 @@
+"""Learning-rate schedules, one function a level: (update t, updates in all) -> factor of the base rate.
+
+Adding a level is adding a public function here.
+"""
+
+from __future__ import annotations
+
+
+def constant(t: int, updates: int) -> float:
+    return 1.0
+
+
+def step(t: int, updates: int) -> float:
+    """A tenth at half and a hundredth at three quarters of the budget (Masters & Luschi 2018)."""
+    return 1.0 if t <= 0.5 * updates else 0.1 if t <= 0.75 * updates else 0.01
+
+
+def exponential(t: int, updates: int) -> float:
+    """From 1 to 1/100 over the budget."""
+    return 0.01 ** (t / updates)

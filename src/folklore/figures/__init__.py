@@ -1,0 +1,1 @@
+"""Pictures: data frames in, axes out. No statistics is computed here."""

@@ -1,0 +1,78 @@
+"""The frame of a study: its runs from the store, with the arm, the phase and the tuning outcome of each.
+
+One row a run; see `folklore.stats.findings` for the columns that judges rely on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from folklore.grid import Cell, Run
+from folklore.plan import Job, Plan
+from folklore.stages.jobs import rate_of, read_choices
+from folklore.store import Store
+
+
+Entry = tuple[Cell, str, int, Run]
+
+
+def study_runs(plan: Plan, chosen: dict[str, dict], name: str) -> Iterator[Entry]:
+    """(cell, phase, replicate, run) of everything that a study trained, moved grids included."""
+    for cell in plan.cells:
+        if cell.study == name:
+            yield from cell_runs(plan, chosen, cell, range(cell.replicates))
+
+
+def job_runs(plan: Plan, chosen: dict[str, dict], job: Job) -> Iterator[Entry]:
+    """The same for the cells and replicates of one confirming job."""
+    for unit in job.units:
+        for cell in unit.cells:
+            yield from cell_runs(plan, chosen, cell, unit.replicates)
+
+
+def cell_runs(plan: Plan, chosen: dict[str, dict], cell: Cell, replicates: range) -> Iterator[Entry]:
+    """Tuning runs of a cell, its confirmation, and the confirmation of the halved grid's rate where that is another."""
+    if cell.tuned:
+        rates = tuple(float(rate) for rate in chosen[cell.key]["rates"])
+        for i, run in enumerate(cell.tuning_runs(rates)):
+            yield cell, "tune", i % cell.tuning_seeds, run
+    lr, half = (rate_of(cell, chosen, plan, which) for which in ("lr", "half_lr"))
+    for i, run in zip(replicates, cell.confirming_runs(lr, replicates), strict=True):
+        yield cell, "confirm", i, run
+    if half != lr:
+        first = range(replicates.start, min(replicates.stop, cell.half_replicates))
+        for i, run in zip(first, cell.confirming_runs(half, first), strict=True):
+            yield cell, "half", i, run
+
+
+class Frames:
+    """Reads each study once."""
+
+    def __init__(self, plan: Plan, out: Path) -> None:
+        self.plan, self.chosen = plan, read_choices(plan, out)
+        self.listed = {s.name: list(study_runs(plan, self.chosen, s.name)) for s in plan.studies}
+        keys = {run.key for rows in self.listed.values() for *_, run in rows}
+        self.results = Store(out).read(keys)
+
+    def study(self, name: str) -> pd.DataFrame:
+        """The frame of one study. A run that serves two arms or phases stands in two rows."""
+        labels = pd.DataFrame([self._labels(*entry) for entry in self.listed[name]])
+        rows = self.results.loc[labels["run_key"]].reset_index(drop=True)
+        return pd.concat([labels.drop(columns="run_key"), rows], axis=1)
+
+    def _labels(self, cell: Cell, phase: str, replicate: int, run: Run) -> dict:
+        outcome = self.chosen.get(cell.key, {})
+        return {
+            "run_key": run.key,
+            "phase": phase,
+            "variant": cell.variant,
+            "arm": cell.label,
+            "cell": cell.key,
+            "replicate": replicate,
+            "chosen": np.isclose(run.lr, outcome.get("lr", run.lr)),
+            "edge": outcome.get("edge", ""),
+        }

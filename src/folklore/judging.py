@@ -1,0 +1,234 @@
+"""Judge the claims of a plan: findings, correction over families, verdicts, and `verdicts.json`, the documented interface."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from folklore import criteria, datasets, provenance
+from folklore.claims.base import LECTURES, LoadedClaim
+from folklore.config import CONF
+from folklore.frames import Frames
+from folklore.grid import Study
+from folklore.plan import Plan
+from folklore.stats.estimates import power
+from folklore.stats.findings import Finding
+from folklore.stats.verdicts import ALPHA, Verdict, holm
+from folklore.studies import wanted_claims
+
+SCHEMA = 1
+
+
+def judge_all(plan: Plan, out: Path) -> dict:
+    """Everything that `verdicts.json` holds."""
+    frames, claims, entries = Frames(plan, out), wanted_claims(plan.config.profile), criteria.read()
+    studies = {claim.id: frames.study(claim.study) if claim.study else None for claim in claims}
+    findings = {claim.id: claim.module.judge(studies[claim.id], claim.criterion) for claim in claims}
+    corrected = corrected_p(claims, findings)
+    commit, dirty = provenance.commit()
+    judged = [_entry(plan, c, studies[c.id], findings[c.id], corrected.get(c.id), entries) for c in claims]
+    return {
+        "schema": SCHEMA,
+        "profile": plan.config.profile.name,
+        "toy": plan.config.profile.toy,
+        "commit": commit,
+        "dirty": dirty,
+        "machine": provenance.machine(),
+        "data": {name: datasets.digest(name, out / "data") for name in plan.data},
+        "runs": len(frames.results),
+        "calibration": read_calibration(out),
+        "claims": judged,
+    }
+
+
+def corrected_p(claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]) -> dict[str, float]:
+    """Holm-corrected p-values by claim, each family at its frozen size."""
+    frozen = OmegaConf.to_container(OmegaConf.load(CONF / "families.yaml"))
+    corrected: dict[str, float] = {}
+    for family in sorted({c.claim.family for c in claims}):
+        p = {c.id: findings[c.id].p for c in claims if c.claim.family == family and findings[c.id].p is not None}
+        members = [*frozen.get(family, []), *sorted(set(p) - set(frozen.get(family, [])))]  # a user's own claim joins its family
+        corrected |= holm(p, members)
+    return corrected
+
+
+def read_calibration(out: Path) -> dict | None:
+    """What the pipeline's test on itself found, where it was run."""
+    path = out / "calibration.json"
+    return json.loads(path.read_text())["summary"] if path.exists() else None
+
+
+def _entry(
+    plan: Plan, claim: LoadedClaim, runs: pd.DataFrame | None, finding: Finding, p: float | None, entries: list[dict]
+) -> dict:
+    criterion, said = claim.criterion, claim.claim
+    verdict, found = finding.verdict(criterion.delta, p), finding.estimate
+    study = next((s for s in plan.studies if s.name == claim.study), None)
+    flips = [r for r in finding.robustness if flipped(verdict, r.verdict)]
+    keys = sorted(set(runs["run_key"])) if runs is not None else []
+    return _finite(
+        {
+            "id": claim.id,
+            "title": claim.title,
+            "kind": said.kind,
+            "family": said.family,
+            "lectures": list(said.lectures),
+            "lecture_names": [LECTURES[i] for i in said.lectures],
+            "paper": said.paper,
+            "reported": said.reported,
+            "rule": list(claim.rule),
+            "limits": said.limits,
+            "trained": trained(study, runs),
+            "verdict": verdict.verdict,
+            "refuted_how": verdict.how,
+            "fragile": bool(flips),
+            "registered": criteria.current(claim, entries) is not None,
+            "summary": summary(claim, finding, verdict, p),
+            "metric": criterion.metric,
+            "unit": criterion.unit,
+            "scale": criterion.scale,
+            "effect": found and found.effect,
+            "interval": found and list(found.interval),
+            "interval90": found and list(found.interval90),
+            "bca": found and list(found.bca),
+            "delta": criterion.delta,
+            "equivalence": finding.equivalence,
+            "n": found and found.n,
+            "sd": found and found.sd,
+            "diverged": finding.diverged,
+            "p": finding.p,
+            "p_permutation": found and found.p_permutation,
+            "p_corrected": p,
+            "power": found and power(found.sd, found.n, criterion.delta, ALPHA / family_size(said.family)),
+            "rows": [asdict(row) for row in finding.rows],
+            "robustness": [_robust(r, verdict) for r in finding.robustness],
+            "checks": [asdict(check) for check in finding.checks],
+            "tables": [asdict(table) for table in finding.tables],
+            "notes": list(finding.notes),
+            "study": claim.study,
+            "runs": len(keys),
+            "run_query": f"tags.claims LIKE '%{claim.id}%'" if keys else None,
+            "run_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest() if keys else None,
+            "core_updates": int(runs.drop_duplicates("run_key")["updates"].sum()) if runs is not None else 0,
+            "criterion": _criterion(claim, runs, finding, entries),
+            "figure": f"results/figures/{claim.id}.svg",
+        }
+    )
+
+
+def family_size(family: str) -> int:
+    """Members of the frozen family: the level of the strictest step of Holm's correction."""
+    return max(1, len(OmegaConf.load(CONF / "families.yaml").get(family, [])))
+
+
+def flipped(main: Verdict, other: Verdict) -> bool:
+    """Whether another ground decides otherwise. A mere loss of power, decided to inconclusive, is no flip."""
+    return "inconclusive" not in (main.verdict, other.verdict) and (main.verdict, main.how) != (other.verdict, other.how)
+
+
+def trained(study: Study | None, runs: pd.DataFrame | None) -> str:
+    """What was trained, in words made from the runs."""
+    if study is None or runs is None:
+        return "Nothing is trained: the formula itself is checked in double precision."
+    parts = []
+    for variant, group in runs.groupby("variant", sort=False):
+        confirmed, tuned = group[group["phase"] == "confirm"], group[group["phase"] == "tune"]
+        rates = int(tuned.groupby("arm")["lr"].nunique().max()) if len(tuned) else 0
+        updates = Counter(confirmed["updates"])
+        span = f"{min(updates):,}" if len(updates) == 1 else f"{min(updates):,} to {max(updates):,}"
+        tuning = f"{study.rates.count} rates (up to {rates} where the grid moved) x {study.tuning_seeds} seeds to tune, then " if rates else ""
+        parts.append(
+            f"{_net(confirmed)} on {'/'.join(sorted(set(confirmed['data'])))}, {_range(confirmed['n_train'])} training rows, "
+            f"{span} updates; {confirmed['arm'].nunique()} arms, each {tuning}{confirmed.groupby('arm').size().max()} fresh replicates"
+        )
+    return "; as a check: ".join(parts) + f". {runs['run_key'].nunique():,} networks in all."
+
+
+def _net(runs: pd.DataFrame) -> str:
+    depths = "/".join(str(d) for d in sorted(set(runs["depth"])))
+    widths = "/".join(str(w) for w in sorted(set(runs["width"])))
+    return f"MLP of {depths} x {widths}, {'/'.join(dict.fromkeys(runs['activation']))}, {'/'.join(dict.fromkeys(runs['optimizer']))}"
+
+
+def _range(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | None) -> str:
+    """The outcome in one sentence, every number from the finding."""
+    if finding.estimate is None:
+        printed = [c for c in finding.checks if c.form == "printed"]
+        right = [c for c in finding.checks if c.form == "right"]
+        worst = max((c.error for c in right or finding.checks), default=math.nan)
+        if verdict.verdict == "holds":
+            return f"All {len(finding.checks)} checks hold; the largest error is {worst:.1e}."
+        failed = sum(not c.holds for c in printed or finding.checks)
+        return f"{failed} of {len(printed or finding.checks)} formulas fail as printed; the corrected form holds with an error of at most {worst:.1e}."
+    e, c = finding.estimate, claim.criterion
+    effect, low, high = (v * c.scale for v in (e.effect, *e.interval))
+    shown = f"{effect:+.2f} {c.unit} (95 % interval {low:+.2f} to {high:+.2f}, n = {e.n}"
+    shown += f", corrected p = {p:.2g})" if p is not None else ")"
+    goal = f"smallest effect of interest {c.delta * c.scale:.2g}"
+    words = {
+        "supported": "The effect is",
+        "inconclusive": "Undecided: the effect is",
+        "refuted": {"negligible": "Negligible: the effect is", "reversed": "The opposite holds: the effect is"}.get(
+            verdict.how, "Refuted: the effect is"
+        ),
+    }
+    if finding.equivalence and verdict.verdict == "supported":
+        words["supported"] = "No difference of interest: it is"
+    return f"{words[verdict.verdict]} {shown}; {goal}."
+
+
+def _robust(robust, main: Verdict) -> dict:
+    e = robust.estimate
+    return {
+        "label": robust.label,
+        "verdict": robust.verdict.verdict,
+        "how": robust.verdict.how,
+        "effect": e.effect,
+        "interval": list(e.interval),
+        "n": e.n,
+        "flips": flipped(main, robust.verdict),
+    }
+
+
+def _criterion(claim: LoadedClaim, runs: pd.DataFrame | None, finding: Finding, entries: list[dict]) -> dict:
+    """The criterion, its commit, and the verdict under every version that was registered."""
+    registered, history = criteria.current(claim, entries), []
+    for entry in criteria.versions(claim, entries):
+        if entry["hash"] == claim.criterion_hash:
+            verdict = finding.verdict(claim.criterion.delta, None)
+        else:
+            old = criteria.criterion_of(entry)
+            verdict = claim.module.judge(runs, old).verdict(old.delta, None)
+        history.append({k: entry[k] for k in ("hash", "commit", "reason")} | {"verdict": verdict.verdict})
+    return {
+        "hash": claim.criterion_hash,
+        "commit": registered and registered["commit"],
+        "text": claim.criterion.text,
+        "settings": dict(claim.criterion.settings),
+        "pilot_sd": claim.criterion.pilot_sd,
+        "history": history,
+    }
+
+
+def _finite(value: object) -> object:
+    """JSON has no NaN: numbers that do not exist become null."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

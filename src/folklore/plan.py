@@ -1,0 +1,157 @@
+"""Jobs: the cells of all studies packed into pieces of work of about equal length, for tuning and for confirmation.
+
+A unit is the cells of one study that share a compute graph: they are tuned together, in stacks. A tuning job holds units; a confirming
+job holds replicates of units and waits for the tuning jobs that choose their rates. All of it is known before anything is trained.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from folklore import cost
+from folklore.config import Config, compose
+from folklore.grid import Cell, Study, digest, finished
+from folklore.studies import cells, studies
+
+CHUNK_RUNS = 1000
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Cells of one graph, and which of their replicates (all of them while tuning)."""
+
+    cells: tuple[Cell, ...]
+    first: int = 0
+    last: int = 0
+
+    @property
+    def replicates(self) -> range:
+        return range(self.first, self.last)
+
+    def seconds(self, phase: str) -> float:
+        """Expected core-seconds."""
+        runs = len(self.replicates) if phase == "confirm" else None
+        return sum(
+            cost.seconds(finished(c.run)) * (runs if runs is not None else c.rates.count * c.tuning_seeds * c.tuned)
+            for c in self.cells
+        )
+
+    def runs(self, phase: str) -> int:
+        if phase == "confirm":
+            return len(self.cells) * len(self.replicates)
+        return sum(c.rates.count * c.tuning_seeds for c in self.cells if c.tuned)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A piece of work for one core. `needs`: names of the tuning jobs that choose this job's rates."""
+
+    name: str
+    phase: str
+    units: tuple[Unit, ...]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return sum(unit.seconds(self.phase) for unit in self.units)
+
+    @property
+    def runs(self) -> int:
+        return sum(unit.runs(self.phase) for unit in self.units)
+
+    @cached_property
+    def identity(self) -> str:
+        """Changes when anything that the job trains changes: cells, rates, seeds, code or data."""
+        parts = [
+            (cell.key, cell.run.key, str(cell.rates), cell.center, cell.tuning_seeds, cell.tune_on, cell.target)
+            + (cell.leader, cell.times, cell.half_replicates, unit.first, unit.last)
+            for unit in self.units
+            for cell in unit.cells
+        ]
+        return digest([self.phase, *parts], 16)
+
+
+@dataclass(frozen=True)
+class Plan:
+    config: Config
+    studies: tuple[Study, ...]
+    cells: tuple[Cell, ...]
+    jobs: tuple[Job, ...]
+
+    def phase(self, phase: str) -> list[Job]:
+        return [job for job in self.jobs if job.phase == phase]
+
+    def job(self, phase: str, name: str) -> Job:
+        return next(job for job in self.jobs if (job.phase, job.name) == (phase, name))
+
+    def chunks(self) -> list[list[Job]]:
+        """Confirming jobs in groups that are imported into the tracker together: few, for an import costs seconds to start."""
+        jobs = self.phase("confirm")
+        count = max(1, min(len(jobs), round(self.runs / CHUNK_RUNS)))
+        cuts = [round(len(jobs) * i / count) for i in range(count + 1)]
+        return [jobs[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+
+    @property
+    def runs(self) -> int:
+        """Runs at most, grids not widened."""
+        return sum(job.runs for job in self.jobs)
+
+    @property
+    def data(self) -> list[str]:
+        return sorted({cell.run.data for cell in self.cells})
+
+
+def make_plan(overrides: Sequence[str] = ()) -> Plan:
+    """The plan of a profile, from overrides such as `profile=smoke`."""
+    config = compose(overrides)
+    found = studies(config.profile)
+    all_cells = [cell for study in found for cell in cells(study, config)]
+    units = _units(all_cells)
+    limit = config.profile.job_seconds
+    tuning = _pack([u for u in units if any(c.tuned for c in u.cells)], "tune", limit)
+    tuned_in = {cell.key: job.name for job in tuning for unit in job.units for cell in unit.cells if cell.tuned}
+    confirming = _pack([piece for unit in units for piece in _pieces(unit, limit)], "confirm", limit)
+    by_label = {(c.study, c.variant, c.label): c for c in all_cells}
+    confirming = [replace(job, needs=_needs(job, tuned_in, by_label)) for job in confirming]
+    return Plan(config, tuple(found), tuple(all_cells), (*tuning, *confirming))
+
+
+def _units(all_cells: Sequence[Cell]) -> list[Unit]:
+    groups: dict[tuple, list[Cell]] = defaultdict(list)
+    for cell in all_cells:
+        groups[cell.study, cell.variant, finished(cell.run).graph].append(cell)
+    return [Unit(tuple(group), 0, max(c.replicates for c in group)) for group in groups.values()]
+
+
+def _pieces(unit: Unit, limit: float) -> list[Unit]:
+    """The unit's replicates cut so that no piece is much longer than a job, yet wide enough to stack."""
+    whole = unit.seconds("confirm")
+    count = max(1, min(round(whole / limit), (unit.last * len(unit.cells)) // 8, unit.last))
+    cuts = [round(unit.last * i / count) for i in range(count + 1)]
+    return [replace(unit, first=a, last=b) for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def _pack(units: Sequence[Unit], phase: str, limit: float) -> list[Job]:
+    """Longest first into the first job with room, so that the long ones also start first."""
+    bins: list[tuple[float, list[Unit]]] = []
+    for unit in sorted(units, key=lambda u: -u.seconds(phase)):
+        length = unit.seconds(phase)
+        place = next((i for i, (used, _) in enumerate(bins) if used + length <= limit), None)
+        if place is None:
+            bins.append((length, [unit]))
+        else:
+            bins[place] = (bins[place][0] + length, [*bins[place][1], unit])
+    return [Job(f"{i:03d}", phase, tuple(held)) for i, (_, held) in enumerate(bins)]
+
+
+def _needs(job: Job, tuned_in: dict[str, str], by_label: dict[tuple, Cell]) -> tuple[str, ...]:
+    sources = set()
+    for unit in job.units:
+        for cell in unit.cells:
+            source = by_label[cell.study, cell.variant, cell.leader] if cell.leader else cell
+            if source.key in tuned_in:
+                sources.add(tuned_in[source.key])
+    return tuple(sorted(sources))

@@ -1,0 +1,1 @@
+"""Verdicts and figures in, a PDF out. Results in the prose are computed from the verdicts, never typed in."""

@@ -1,0 +1,74 @@
+"""From `results/` to the PDF: collect what the template needs in `results/report/`, then let Typst set it.
+
+The folder holds everything that the document reads (template, `data.json`, copies of the figures): a person
+can set it again by hand, and nothing outside it can change the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import matplotlib
+import typst
+
+from folklore.errors import UsageError
+from folklore.figures import overview, style
+from folklore.report.document import document
+
+TEMPLATES = Path(__file__).resolve().parents[3] / "reports"
+MAIN = "folklore.typ"
+SUFFIXES = (".typ", ".bib")
+SCHEMA = 1
+
+
+def read_verdicts(out: Path) -> dict[str, object]:
+    """`results/verdicts.json`; UsageError when it is missing or of an unknown schema."""
+    path = out / "verdicts.json"
+    if not path.is_file():
+        raise UsageError(f"{path}: there are no verdicts yet; make them with `snakemake --cores all`")
+    verdicts = json.loads(path.read_text(encoding="utf-8"))
+    if verdicts.get("schema") != SCHEMA:
+        raise UsageError(
+            f"{path}: schema is {verdicts.get('schema')!r}, this version reads {SCHEMA}; judge again"
+        )
+    return verdicts
+
+
+def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
+    """Write `pdf` from the verdicts, figures and tables in `out`. Same inputs, same bytes."""
+    verdicts = read_verdicts(out)
+    _draw_overview(verdicts["claims"], out / "figures" / "overview")
+    folder = _fresh(out / "report")
+    for source in sorted(path for path in templates.iterdir() if path.suffix in SUFFIXES):
+        shutil.copyfile(source, folder / source.name)
+    data = document(verdicts, out, folder)
+    content = json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
+    style.write_atomic(folder / "data.json", content.encode())
+    style.write_atomic(pdf, compile_pdf(folder))
+
+
+def compile_pdf(folder: Path) -> bytes:
+    """The tagged PDF of the document in `folder`. Fonts are Typst's and matplotlib's, never the system's."""
+    fonts = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
+    return typst.compile(
+        str(folder / MAIN),
+        root=str(folder),
+        font_paths=[fonts],
+        ignore_system_fonts=True,
+        format="pdf",
+        timestamp=0,
+        pdf_standards="ua-1",
+    )
+
+
+def _draw_overview(claims: list[dict[str, object]], stem: Path) -> None:
+    style.apply()
+    style.save(overview.draw(claims), stem, overview.alt_text(claims))
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

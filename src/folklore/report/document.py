@@ -1,0 +1,183 @@
+"""All that the template prints, as plain strings: text never becomes markup on its way into the PDF."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from folklore.figures import style
+from folklore.report import factors
+from folklore.report.claim import SHORT_HASH, family_name, labels, table, view
+from folklore.report.numbers import MISSING, count
+from folklore.report.pictures import figure
+from folklore.report.words import Claim, amount, calibration, paragraph, summary, verdict_name
+
+Verdicts = Mapping[str, object]
+
+TOY_PROFILES = frozenset({"nano", "smoke"})
+MARKS = {"supported": "●", "refuted": "✖", "inconclusive": "○", "holds": "✔", "fails": "✘"}
+_OVERVIEW = (
+    "All measured claims at a glance. Each mark is an estimated effect, its bar the 95 % interval, both in"
+    " units of the smallest effect that would matter for that claim; right of zero is the way the rule "
+    "says. An asterisk stands for a fragile verdict. Exact claims are computed, not measured, and not "
+    "shown."
+)
+
+
+def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
+    """The content of `data.json`. Copies each figure that it names from `out/figures` to `folder`."""
+    claims = verdicts["claims"]
+    stems = factors.figure_stems(out / "figures")
+    grid = _grid(out)
+    return {
+        "styles": {name: {"colour": hue, "mark": MARKS[name]} for name, hue in style.VERDICT_COLOURS.items()},
+        "profile": str(verdicts["profile"]),
+        "toy": is_toy(verdicts),
+        "banners": banners(verdicts),
+        "summary": summary(verdicts),
+        "box": _box(verdicts),
+        "glance": _glance(claims),
+        "overview": figure(out / "figures" / "overview", folder, _OVERVIEW),
+        "claims": [view(claim) | {"figure": _claim_figure(claim, out, folder)} for claim in claims],
+        "factors": {
+            "lead": factors.lead(grid),
+            "figures": [figure(stem, folder) for stem in stems],
+            "tables": factors.tables(out / "tables"),
+        },
+        "calibration": calibration(verdicts.get("calibration")),
+        "data": _data(verdicts),
+        "changes": _changes(claims),
+        "provenance": _provenance(claims, grid, stems),
+    }
+
+
+def is_toy(verdicts: Verdicts) -> bool:
+    """Whether the profile says of itself that its runs are too few and too small to be evidence."""
+    return bool(verdicts.get("toy", verdicts["profile"] in TOY_PROFILES))
+
+
+def banners(verdicts: Verdicts) -> list[str]:
+    """Warnings that a reader must see before the first number."""
+    failed = verdicts.get("failed_checks") or []
+    parts = []
+    if is_toy(verdicts):
+        parts.append(
+            f"Toy size. Profile “{verdicts['profile']}” tries the machinery; its verdicts are not evidence."
+        )
+    if failed:
+        parts.append(f"Failed checks: {'; '.join(paragraph(_named(check)) for check in failed)}.")
+    return parts
+
+
+def checked(claim: Claim) -> str:
+    """`3 of 4 checks hold`; a dash for a claim without exact checks."""
+    checks = claim.get("checks") or []
+    held = sum(bool(check.get("holds")) for check in checks)
+    return f"{held} of {len(checks)} checks {'holds' if held == 1 else 'hold'}" if checks else MISSING
+
+
+def _grid(out: Path) -> dict[str, object]:
+    path = out / "grid.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _claim_figure(claim: Claim, out: Path, folder: Path) -> dict[str, object] | None:
+    if not claim.get("figure"):
+        return None
+    stem = (out / "figures" / Path(str(claim["figure"])).name).with_suffix("")
+    return figure(stem, folder, paragraph(claim.get("caption")), paragraph(claim.get("alt")))
+
+
+def _named(check: object) -> object:
+    return check.get("name", check) if isinstance(check, Mapping) else check
+
+
+def _short(value: object) -> str:
+    return str(value or MISSING)[:SHORT_HASH]
+
+
+def _box(verdicts: Verdicts) -> list[list[str]]:
+    data = [f"{name} {_short(digest)}" for name, digest in sorted((verdicts.get("data") or {}).items())]
+    changed = " (with uncommitted changes)" if verdicts.get("dirty") else ""
+    return [
+        ["profile", str(verdicts["profile"])],
+        ["networks trained", count(verdicts.get("runs"))],
+        ["commit", _short(verdicts.get("commit")) + changed],
+        ["data (sha256)", ", ".join(data) or MISSING],
+        ["machine", _machine(verdicts.get("machine") or {})],
+    ]
+
+
+def _machine(machine: Mapping[str, object]) -> str:
+    cores = machine.get("cores")
+    parts = [
+        paragraph(machine.get("cpu")),
+        f"{cores} core{'s' if cores != 1 else ''}" if cores else "",
+        f"torch {machine['torch']}" if machine.get("torch") else "",
+        f"Python {machine['python']}" if machine.get("python") else "",
+    ]
+    return ", ".join(filter(None, parts)) or MISSING
+
+
+def _glance(claims: Sequence[Claim]) -> list[dict[str, object]]:
+    """The front page's table, by family in order of first appearance."""
+    order = {name: rank for rank, name in enumerate(dict.fromkeys(family_name(claim) for claim in claims))}
+    ranked = sorted(claims, key=lambda claim: order[family_name(claim)])
+    return [
+        {"family": family, "rows": [_glance_row(claim) for claim in group]}
+        for family, group in groupby(ranked, key=family_name)
+    ]
+
+
+def _glance_row(claim: Claim) -> dict[str, object]:
+    return {
+        "id": claim["id"],
+        "title": paragraph(claim["title"]),
+        "verdict": claim["verdict"],
+        "name": verdict_name(claim),
+        "labels": labels(claim),
+        "effect": amount(claim) or checked(claim),
+        "n": count(claim.get("n")) if claim.get("n") else MISSING,
+    }
+
+
+def _data(verdicts: Verdicts) -> dict[str, object]:
+    rows = [[name, str(digest)] for name, digest in sorted((verdicts.get("data") or {}).items())]
+    return table("The data sets of this report.", ["name", "sha256 of the decoded bytes"], rows, numeric=[])
+
+
+def _changes(claims: Sequence[Claim]) -> dict[str, object] | None:
+    """Every version of every criterion that has more than one, with the verdict under each."""
+    rows = [_version(claim, entry) for claim in claims for entry in _versions(claim)]
+    columns = ["claim", "criterion", "commit", "reason", "verdict under it"]
+    return table("Criteria that changed, oldest first.", columns, rows, numeric=[]) if rows else None
+
+
+def _versions(claim: Claim) -> Sequence[Mapping[str, object]]:
+    history = (claim.get("criterion") or {}).get("history") or []
+    return history if len(history) > 1 else []
+
+
+def _version(claim: Claim, entry: Mapping[str, object]) -> list[str]:
+    told = [paragraph(entry.get("reason")) or MISSING, str(entry.get("verdict") or MISSING)]
+    return [str(claim["id"]), _short(entry.get("hash")), _short(entry.get("commit")), *told]
+
+
+def _provenance(
+    claims: Sequence[Claim], grid: Mapping[str, object], stems: Sequence[Path]
+) -> list[dict[str, str]]:
+    """From each figure to its runs: how many, the digest of their keys, the filter for MLflow."""
+    return [_trace(str(claim["id"]), claim) for claim in claims if claim.get("runs")] + [
+        _trace(stem.name, grid) for stem in stems
+    ]
+
+
+def _trace(name: str, source: Mapping[str, object]) -> dict[str, str]:
+    return {
+        "name": name,
+        "runs": count(source.get("runs")),
+        "digest": str(source.get("run_keys_sha256") or MISSING)[:16],
+        "query": str(source.get("run_query") or ""),
+    }

@@ -1,0 +1,198 @@
+"""Sentences computed from the verdicts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from folklore.report.numbers import (
+    MINUS,
+    count,
+    decimals_for,
+    effect_text,
+    interval_text,
+    is_number,
+    number,
+    percent,
+    superscript,
+)
+
+Claim = Mapping[str, object]
+
+NOT_CALIBRATED = (
+    "This report was made without a calibration, so its rate of false alarms is not measured here. The "
+    "command “make calibrate” runs it: identical arms under different names, and effects planted on "
+    "purpose, through the same tuning, the same runs and the same verdicts."
+)
+_SMALL = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+
+
+def spelled(value: int) -> str:
+    """Small counts as words, the rest as digits."""
+    return _SMALL[value] if 0 <= value < len(_SMALL) else count(value)
+
+
+def joined(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else ""
+
+
+def plural(value: int, one: str, many: str) -> str:
+    """`one` or `many` after a count."""
+    return one if value == 1 else many
+
+
+def paragraph(text: object) -> str:
+    """Text of a source file as one line: line breaks mean nothing, control characters have no glyph."""
+    flat = " ".join(str(text or "").split())
+    return "".join(letter for letter in flat if letter.isprintable())
+
+
+def tidy(text: object) -> str:
+    """A paragraph with its numbers set as elsewhere: minus signs, powers of ten, multiplication signs."""
+    flat = re.sub(r"(\d)e([+-]?\d+)\b", _power, paragraph(text))
+    flat = re.sub(r"(?<![\w.)\]-])-(?=\d)", MINUS, flat)
+    return re.sub(r"(?<=[\w)]) x (?=\d)", " × ", flat)
+
+
+def _power(found: re.Match[str]) -> str:
+    return f"{found[1]}×10{superscript(int(found[2]))}"
+
+
+def amount(claim: Claim) -> str:
+    """The effect with its unit and interval: `+1.2 points [0.4, 2.0]`; empty when there is none."""
+    if not is_number(claim.get("effect")):
+        return ""
+    scale, interval = claim.get("scale") or 1, claim.get("interval")
+    effect = " ".join(filter(None, [effect_text(claim["effect"], interval, scale), claim.get("unit")]))
+    decimals = decimals_for(interval, scale, claim["effect"])
+    return f"{effect} {interval_text(interval, scale, decimals)}"
+
+
+def verdict_name(claim: Claim) -> str:
+    """The verdict in full: `refuted, negligible`."""
+    return ", ".join(filter(None, [str(claim["verdict"]), claim.get("refuted_how") or claim.get("how")]))
+
+
+def summary(verdicts: Mapping[str, object]) -> str:
+    """The front page's answer: how many rules survived, how the others fared, what it took."""
+    claims = verdicts["claims"]
+    sentences = [
+        _opening(claims),
+        _measured(
+            [claim for claim in claims if claim["verdict"] in ("supported", "refuted", "inconclusive")]
+        ),
+        _exact([claim for claim in claims if claim["verdict"] in ("holds", "fails")]),
+        _largest(claims),
+        _fragile(claims),
+        _runs(verdicts, claims),
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def calibration(report: Mapping[str, object] | None) -> str:
+    """What the pipeline says about differences that were planted, or that are not there."""
+    if not report:
+        return NOT_CALIBRATED
+    trials, false = count(report.get("placebo_trials")), percent(report.get("false_support"))
+    planted, effect = count(report.get("planted_trials")), number(report.get("planted_effect"))
+    return (
+        f"The pipeline was tried on itself. In {trials} placebo trials, two identical arms under different "
+        f"names went through the same tuning and the same verdict: {false} of them came out as supported "
+        f"(at most 5 % are allowed). In {planted} trials an effect of {effect} was planted: "
+        f"{percent(report.get('power'))} of them were found."
+    )
+
+
+def _opening(claims: Sequence[Claim]) -> str:
+    tested = sum(claim["verdict"] in ("supported", "refuted", "inconclusive") for claim in claims)
+    exact = len(claims) - tested
+    rules = f"{spelled(len(claims)).capitalize()} {plural(len(claims), 'rule', 'rules')} from the lectures"
+    verb = plural(len(claims), "was", "were")
+    ways = [f"{spelled(tested)} by experiment"] * bool(tested) + [
+        f"{spelled(exact)} by exact computation"
+    ] * bool(exact)
+    return f"{rules} {verb} put to the test: {joined(ways)}." if claims else "No rule was put to the test."
+
+
+def _measured(claims: Sequence[Claim]) -> str:
+    verbs = {"supported": ("is", "are"), "refuted": ("is", "are"), "inconclusive": ("remains", "remain")}
+    names = Counter(claim["verdict"] for claim in claims)
+    ways = {"refuted": _how(claims)}
+    parts = [
+        f"{spelled(names[name])} {plural(names[name], *verbs[name])} {name}{ways.get(name, '')}"
+        for name in verbs
+        if names[name]
+    ]
+    return f"Of the rules tried by experiment, {joined(parts)}." if parts else ""
+
+
+def _how(claims: Iterable[Claim]) -> str:
+    ways = Counter(claim.get("refuted_how") for claim in claims if claim["verdict"] == "refuted")
+    told = {
+        "negligible": "too small to matter",
+        "reversed": "the other way round",
+        "formula": "with a formula that fails",
+    }
+    parts = [f"{spelled(ways[way])} {text}" for way, text in told.items() if ways[way]]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _exact(claims: Sequence[Claim]) -> str:
+    if not claims:
+        return ""
+    names = Counter(claim["verdict"] for claim in claims)
+    verbs = {"holds": ("holds", "hold"), "fails": ("fails", "fail")}
+    parts = [f"{spelled(names[name])} {plural(names[name], *verbs[name])}" for name in verbs if names[name]]
+    return f"Of the exact statements, {joined(parts)} as printed."
+
+
+def _largest(claims: Sequence[Claim]) -> str:
+    sized = [claim for claim in claims if claim["verdict"] == "supported" and _in_deltas(claim) is not None]
+    if not sized:
+        return ""
+    best = max(sized, key=_in_deltas)
+    return (
+        f"The supported rule with the largest effect, measured against the smallest that would matter, is "
+        f"“{paragraph(best['title'])}”: {amount(best)}."
+    )
+
+
+def _in_deltas(claim: Claim) -> float | None:
+    effect, delta = claim.get("effect"), claim.get("delta")
+    return abs(effect) / delta if is_number(effect) and is_number(delta) and delta > 0 else None
+
+
+def _fragile(claims: Sequence[Claim]) -> str:
+    fragile = sum(bool(claim.get("fragile")) for claim in claims)
+    if not fragile:
+        return ""
+    subject = f"{spelled(fragile).capitalize()} {plural(fragile, 'verdict is', 'verdicts are')} fragile"
+    return f"{subject}: a robustness check contradicts {plural(fragile, 'it', 'them')}."
+
+
+def _runs(verdicts: Mapping[str, object], claims: Sequence[Claim]) -> str:
+    if not is_number(verdicts.get("runs")):
+        return ""
+    diverged = sum(claim["diverged"] for claim in claims if is_number(claim.get("diverged")))
+    lost = (
+        f", and divergence counts as a result ({count(diverged)} of the runs that decided)"
+        if diverged
+        else ""
+    )
+    return f"Behind these verdicts stand {count(verdicts['runs'])} trained networks{lost}."

@@ -1,0 +1,1 @@
+"""Thin entry points, one for each rule of the workflow."""

@@ -1,0 +1,63 @@
+"""How every entry point ends: 0, or one line on stderr and status 2 for what a user can mend."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from folklore.errors import UsageError
+
+PARENT = "FOLKLORE_PARENT"  # process id of the workflow, set by the Snakefile
+
+
+def command(main: Callable[[Sequence[str]], None]) -> int:
+    """Run `main` with the command line's arguments and turn bad input into one line."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    end_with_parent()
+    try:
+        main(sys.argv[1:])
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command carries on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def out_and_overrides(description: str | None, argv: Sequence[str]) -> tuple[Path, list[str]]:
+    """The options that most stages share: the results folder, and Hydra overrides that name the profile."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as profile=smoke")
+    options = parser.parse_args(argv)
+    return options.out, options.overrides
+
+
+def end_with_parent() -> None:
+    """Stop when the workflow that started this job is gone: after `kill -9` of it, its jobs would live on as orphans."""
+    parent = os.environ.get(PARENT)
+    if parent:
+        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while _alive(parent):
+        time.sleep(0.5)
+    os._exit(3)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

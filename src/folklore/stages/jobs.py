@@ -1,0 +1,147 @@
+"""Train one job of the plan: `python -m folklore.stages.jobs tune 003 --out results profile=laptop`.
+
+Runs that the store already holds are not trained again, so a job that was interrupted carries on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from folklore import cost, datasets
+from folklore.grid import Cell, Run
+from folklore.plan import Job, Plan, make_plan
+from folklore.progress import Progress
+from folklore.stages.command import command
+from folklore.store import Store, atomic_write, row
+
+
+class Trainer:
+    """Trains what is missing, in stacks, and returns results by run key."""
+
+    def __init__(self, out: Path, progress: Progress) -> None:
+        self.store, self.data_root, self.progress = Store(out), out / "data", progress
+        self.known = {}
+        self.arrays = {}
+
+    def load(self, keys: Sequence[str]) -> None:
+        """Read what the store holds of these keys."""
+        held = set(keys) & self.store.keys()
+        if held:
+            self.known |= self.store.read(held).to_dict("index")
+
+    def __call__(self, runs: Sequence[Run]) -> dict[str, dict]:
+        unique = {run.key: run for run in runs}
+        self.load([key for key in unique if key not in self.known])
+        stacks: dict[tuple, list[Run]] = defaultdict(list)
+        for key, run in unique.items():
+            if key in self.known:
+                self.progress.finished([run], trained=False)
+            else:
+                stacks[run.graph].append(run)
+        for group in stacks.values():
+            for stack in _even(group, cost.stack_width(group[0])):
+                self._train(stack)
+        return {key: self.known[key] for key in unique}
+
+    def _train(self, stack: Sequence[Run]) -> None:
+        from folklore.core.training import train
+
+        name = stack[0].data
+        if name not in self.arrays:
+            self.arrays[name] = datasets.load(name, self.data_root)
+        data, start = self.arrays[name], time.perf_counter()
+        results = train(stack, data, tick=lambda done: self.progress.training(stack, done))
+        each = (time.perf_counter() - start) / len(stack)
+        rows = [row(run, result, data.digest) for run, result in zip(stack, results, strict=True)]
+        self.store.add(rows, {r["run_key"]: each for r in rows})
+        self.known |= {r["run_key"]: r for r in rows}
+        self.progress.finished(stack, trained=True)
+
+
+def tune_job(job: Job, train: Trainer) -> dict:
+    from folklore.tuning import tune
+
+    outcomes: dict[str, dict] = {}
+    for unit in job.units:
+        outcomes |= tune(unit.cells, train)
+    return {"identity": job.identity, "choices": outcomes}
+
+
+def confirm_job(job: Job, plan: Plan, out: Path, train: Trainer) -> dict:
+    chosen = read_choices(plan, out, job.needs)
+    keys = []
+    for unit in job.units:
+        runs = [run for cell in unit.cells for run in confirming(cell, chosen, plan, unit.replicates)]
+        keys += list(train(runs))
+    return {"identity": job.identity, "run_keys": sorted(set(keys))}
+
+
+def confirming(cell: Cell, chosen: dict[str, dict], plan: Plan, replicates: range) -> list[Run]:
+    """Replicates at the chosen rate, and the first few at the rate that half as many rates would have chosen, where that is another."""
+    lr = rate_of(cell, chosen, plan)
+    half = rate_of(cell, chosen, plan, "half_lr")
+    runs = cell.confirming_runs(lr, replicates)
+    if half != lr:
+        runs += cell.confirming_runs(half, range(replicates.start, min(replicates.stop, cell.half_replicates)))
+    return runs
+
+
+def rate_of(cell: Cell, chosen: dict[str, dict], plan: Plan, which: str = "lr") -> float:
+    """The rate that a cell is confirmed at: its own tuned one, a fixed one, or a multiple of another arm's."""
+    if cell.leader:
+        leader = next(c for c in plan.cells if (c.study, c.variant, c.label) == (cell.study, cell.variant, cell.leader))
+        return float(f"{rate_of(leader, chosen, plan, which) * cell.times:.6g}")
+    return float(chosen[cell.key][which]) if cell.tuned else cell.run.lr
+
+
+def read_choices(plan: Plan, out: Path, names: Sequence[str] | None = None) -> dict[str, dict]:
+    """Chosen rates by cell key, from the tuning jobs of these names (all of the plan's by default)."""
+    names = [job.name for job in plan.phase("tune")] if names is None else names
+    chosen: dict[str, dict] = {}
+    for name in names:
+        chosen |= json.loads((out / "tune" / f"{name}.json").read_text())["choices"]
+    return chosen
+
+
+def _even(runs: Sequence[Run], most: int) -> list[Sequence[Run]]:
+    """Stacks of equal length, none longer than `most`."""
+    count = -(-len(runs) // most)
+    cuts = [round(len(runs) * i / count) for i in range(count + 1)]
+    return [runs[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("phase", choices=["tune", "confirm"])
+    parser.add_argument("job")
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_args(argv)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((options.out / "cache" / "inductor").resolve()))
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    plan = make_plan(options.overrides)
+    job = plan.job(options.phase, options.job)
+    progress = Progress(options.out, plan, job)
+    train = Trainer(options.out, progress)
+    run_single_threaded()
+    with progress:
+        result = tune_job(job, train) if job.phase == "tune" else confirm_job(job, plan, options.out, train)
+    atomic_write(options.out / job.phase / f"{job.name}.json", json.dumps(result, indent=1, sort_keys=True) + "\n")
+
+
+def run_single_threaded() -> None:
+    """One thread a process: the workflow runs as many jobs as there are cores, and unpinned threads would fight for them."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+if __name__ == "__main__":
+    sys.exit(command(main))

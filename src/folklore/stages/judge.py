@@ -1,0 +1,35 @@
+"""Judge every claim: `python -m folklore.stages.judge --out results profile=laptop` writes verdicts.json and a table for each claim."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from folklore.judging import judge_all
+from folklore.plan import make_plan
+from folklore.stages.command import command, out_and_overrides
+from folklore.store import atomic_write
+
+
+def main(argv: Sequence[str]) -> None:
+    out, overrides = out_and_overrides(__doc__, argv)
+    verdicts = judge_all(make_plan(overrides), out)
+    for claim in verdicts["claims"]:
+        _table(out, claim)
+    columns = ["id", "family", "kind", "verdict", "refuted_how", "fragile", "effect", "unit", "scale", "n", "p", "p_corrected"]
+    table = pd.DataFrame(verdicts["claims"], columns=columns)
+    atomic_write(out / "tables" / "verdicts.csv", table.to_csv(index=False))
+    atomic_write(out / "verdicts.json", json.dumps(verdicts, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _table(out: Path, claim: dict) -> None:
+    rows = claim["rows"] or claim["checks"]
+    atomic_write(out / "tables" / f"{claim['id']}.csv", pd.DataFrame(rows).to_csv(index=False))
+
+
+if __name__ == "__main__":
+    sys.exit(command(main))

@@ -1,0 +1,107 @@
+"""Mirror finished runs into MLflow: `python -m folklore.stages.track runs 02 --out results profile=laptop`, and at the end `verdicts`.
+
+One importer runs at a time, beside the training; the report never waits for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from folklore import provenance
+from folklore.frames import job_runs
+from folklore.plan import Plan, make_plan
+from folklore.stages.command import command
+from folklore.stages.jobs import read_choices
+from folklore.store import Store, atomic_write
+from folklore.studies import wanted_claims
+
+
+def claims_of(plan: Plan) -> dict[str, list[str]]:
+    """Claim ids by study."""
+    served: dict[str, list[str]] = {study.name: [] for study in plan.studies}
+    for claim in wanted_claims(plan.config.profile):
+        if claim.study in served:
+            served[claim.study].append(claim.id)
+    return served
+
+
+def frame(plan: Plan, out: Path, chunk: int) -> pd.DataFrame:
+    """The runs of one chunk of confirming jobs, one row each, with what the tracker tags them by."""
+    jobs = plan.chunks()[chunk]
+    chosen = read_choices(plan, out, sorted({name for job in jobs for name in job.needs}))
+    served, labels = claims_of(plan), {}
+    for cell, phase, _, run in (entry for job in jobs for entry in job_runs(plan, chosen, job)):
+        known = labels.setdefault(run.key, {"run_key": run.key, "studies": [], "claims": [], "phase": phase})
+        if cell.study not in known["studies"]:
+            known["studies"].append(cell.study)
+            known["claims"] += served[cell.study]
+    store = Store(out)
+    rows = store.read(labels).reset_index(drop=True)
+    rows["seconds"] = rows["run_key"].map(store.seconds())
+    commit, dirty = provenance.commit()
+    return rows.merge(pd.DataFrame(labels.values()), on="run_key").assign(
+        profile=plan.config.profile.name, commit=commit, dirty=dirty
+    )
+
+
+def cards(plan: Plan) -> dict:
+    """What a person reads about each study in MLflow."""
+    from folklore.tracking import StudyCard
+
+    served, titles = claims_of(plan), {claim.id: claim.title for claim in wanted_claims(plan.config.profile)}
+    return {
+        s.name: StudyCard(
+            name=s.name,
+            title=s.title or titles.get(s.name, s.name),
+            claims=tuple(served[s.name]),
+            description="\n".join(f"- {name}: {titles[name]}" for name in served[s.name]) or s.title,
+        )
+        for s in plan.studies
+    }
+
+
+def import_chunk(plan: Plan, out: Path, chunk: int) -> str:
+    from folklore.tracking import open_tracker
+
+    counts = open_tracker(None, out).import_runs(frame(plan, out, chunk), cards(plan))
+    return f"{counts.new} new, {counts.retagged} retagged, {counts.known} known"
+
+
+def attach_verdicts(plan: Plan, out: Path, pdf: Path) -> str:
+    """Verdicts, figures and the report, on the parent run of every study."""
+    from folklore.tracking import open_tracker
+
+    tracker, served = open_tracker(None, out), claims_of(plan)
+    verdicts = {v["id"]: v for v in json.loads((out / "verdicts.json").read_text())["claims"]}
+    for study in plan.studies:
+        drawn = [out / "figures" / f"{name}.png" for name in served[study.name]]
+        if study.name == "six-factor":
+            drawn = sorted((out / "figures").glob("grid-*.png"))
+        tracker.attach(study.name, [verdicts[c] for c in served[study.name]], [*drawn, pdf, out / "verdicts.json"])
+    return f"{len(plan.studies)} studies"
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["runs", "verdicts"])
+    parser.add_argument("chunk", nargs="?", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("--pdf", type=Path, default=Path("reports/folklore.pdf"))
+    parser.add_argument("--done", type=Path, required=True, help="file that says that this import is complete")
+    options, overrides = parser.parse_known_args(argv)
+    plan = make_plan(overrides)
+    if options.what == "runs":
+        said = import_chunk(plan, options.out, options.chunk)
+    else:
+        said = attach_verdicts(plan, options.out, options.pdf)
+    atomic_write(options.done, said + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(command(main))

@@ -1,0 +1,258 @@
+"""From the frame of a study to a finding: contrasts of arms, replicate by replicate, on the main ground and on every other one.
+
+A frame has one row a run with the columns of the store and `phase`, `variant`, `arm`, `replicate`, `edge`, `lr`. Nearly every claim is
+a linear contrast of a per-run measure: +1 and -1 on two arms, a difference of differences, a slope over the logarithm of a factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.duration.survfunc import survdiff
+
+from folklore.stats.curves import steps_to
+from folklore.stats.estimates import Estimate, equivalence_p, estimate
+from folklore.stats.verdicts import Verdict, decide, decide_equivalence
+
+Weights = Mapping[str, float]
+Measure = Callable[[pd.DataFrame], pd.Series]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm of the table: mean of its measure with a 95 % interval."""
+
+    arm: str
+    mean: float | None
+    lo: float | None
+    hi: float | None
+    n: int
+    diverged: int
+    lr: float | None
+    edge: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class Robust:
+    """The same question on other ground."""
+
+    label: str
+    verdict: Verdict
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Check:
+    """An exact check. form: "printed" as the lecture has it, "right" the corrected form, "derived" something that must follow."""
+
+    name: str
+    error: float
+    tolerance: float
+    holds: bool
+    form: str = "right"
+
+
+@dataclass(frozen=True)
+class Table:
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What `judge` returns. estimate is None for purely exact claims; `p` overrides the estimate's p where another test decides."""
+
+    estimate: Estimate | None = None
+    p: float | None = None
+    equivalence: bool = False
+    rows: tuple[Row, ...] = ()
+    robustness: tuple[Robust, ...] = ()
+    checks: tuple[Check, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+    diverged: int = 0
+
+    def verdict(self, delta: float, p_corrected: float | None) -> Verdict:
+        """The verdict with a corrected p-value (None: the finding's own)."""
+        if self.estimate is None:
+            return self.exact()
+        p = self.p if p_corrected is None else p_corrected
+        rule = decide_equivalence if self.equivalence else decide
+        verdict = rule(self.estimate.interval, self.estimate.interval90, delta, p)
+        exact = self.exact()
+        if self.checks and verdict.verdict == "supported" and exact.verdict == "fails":
+            return Verdict("refuted", "formula")
+        return verdict
+
+    def exact(self) -> Verdict:
+        """Holds when every check of what the claim says holds: the printed forms where there are any, else all."""
+        said = [c for c in self.checks if c.form == "printed"] or self.checks
+        return Verdict("holds" if said and all(c.holds for c in said) else "fails")
+
+
+def contrast(
+    runs: pd.DataFrame,
+    weights: Weights | Mapping[str, Weights],
+    delta: float,
+    *,
+    measure: Measure | str = "test_accuracy",
+    equivalence: bool = False,
+    test: Callable[[pd.DataFrame], float] | None = None,
+) -> Finding:
+    """A finding from a contrast of arms (sum of weight x measure, replicate by replicate), positive as the claim predicts.
+
+    weights: arm -> weight, or variant -> weights where the arms differ. test: a p-value from a variant's runs that must be small, too
+    (the larger of it and the t-test's is used). Variants other than "main", and the rates of a halved grid, become robustness rows.
+    """
+    runs = runs.assign(measure=runs[measure] if isinstance(measure, str) else measure(runs))
+    by_variant = weights if isinstance(next(iter(weights.values())), Mapping) else {v: weights for v in runs["variant"].unique()}
+
+    def judged(frame: pd.DataFrame, variant: str, phases: tuple[str, ...]) -> tuple[Estimate, float] | None:
+        mine = frame[(frame["variant"] == variant) & frame["phase"].isin(phases)]
+        d = differences(mine, by_variant[variant])
+        if len(d) < 2:
+            return None
+        found = estimate(d)
+        p = equivalence_p(d, delta) if equivalence else found.p
+        return found, max(p, test(mine)) if test else p
+
+    main = judged(runs, "main", ("confirm",))
+    if main is None:
+        raise ValueError("fewer than two complete replicates of the main contrast")
+    rule = decide_equivalence if equivalence else decide
+    robust = []
+    for label, variant, phases in _other_grounds(runs):
+        result = judged(half_grid(runs) if phases == ("half",) else runs, variant, phases) if variant in by_variant else None
+        if result is not None:
+            found, p = result
+            robust.append(Robust(label, rule(found.interval, found.interval90, delta, p), found))
+    confirmed = runs[(runs["phase"] == "confirm") & (runs["variant"] == "main")]
+    finding = Finding(
+        main[0], main[1], equivalence, arm_rows(runs), tuple(robust), diverged=int((confirmed["status"] == "diverged").sum())
+    )
+    return replace(finding, notes=_divergence_note(confirmed, by_variant["main"]) + _edge_note(runs))
+
+
+def differences(runs: pd.DataFrame, weights: Weights) -> np.ndarray:
+    """Per replicate, the weighted sum of the arms' measures (n,); replicates that miss an arm are left out."""
+    wide = runs[runs["arm"].isin(weights)].pivot_table(index="replicate", columns="arm", values="measure", aggfunc="first")
+    if set(wide.columns) != set(weights):
+        return np.empty(0)
+    wide = wide.dropna()
+    return wide.to_numpy() @ np.array([weights[arm] for arm in wide.columns])
+
+
+def half_grid(runs: pd.DataFrame) -> pd.DataFrame:
+    """The confirmed runs as they would be with half as many rates: phase "half" where the rate differs, else the confirmed ones."""
+    half = runs[runs["phase"] == "half"]
+    if half.empty:
+        return half
+    other = set(zip(half["variant"], half["arm"], strict=True))
+    same = runs[(runs["phase"] == "confirm") & ~pd.Series(list(zip(runs["variant"], runs["arm"], strict=True)), index=runs.index).isin(other)]
+    return pd.concat([half, same]).assign(phase="half")
+
+
+def speed_contrast(runs: pd.DataFrame, slow: str, fast: str, targets: Mapping[str, float], delta: float) -> Finding:
+    """log2 of the updates to the target of `slow` minus those of `fast`; the log-rank test must agree. targets: by variant."""
+    parts = [
+        steps_measure(target)(runs[runs["variant"] == variant])
+        for variant, target in targets.items()
+        if (runs["variant"] == variant).any()
+    ]
+    steps = pd.concat(parts).reindex(runs.index)
+    tests = {variant: log_rank(target, slow, fast) for variant, target in targets.items()}
+
+    def test(mine: pd.DataFrame) -> float:
+        return tests[mine["variant"].iloc[0]](mine)
+
+    finding = contrast(runs, {slow: 1.0, fast: -1.0}, delta, measure=lambda frame: steps.loc[frame.index], test=test)
+    return replace(finding, notes=(*_censored_note(runs, steps, (slow, fast)), *finding.notes))
+
+
+def _censored_note(runs: pd.DataFrame, steps: pd.Series, arms: tuple[str, str]) -> tuple[str, ...]:
+    """Restricted means of both arms, and how many runs never arrived."""
+    mine = runs[(runs["phase"] == "confirm") & (runs["variant"] == "main") & runs["arm"].isin(arms)]
+    words = []
+    for arm, group in mine.groupby("arm", sort=False):
+        updates = 2 ** steps.loc[group.index]
+        never = int((updates >= group["updates"]).sum())
+        words.append(f"{arm} {updates.mean():,.0f}" + (f" ({never} of {len(group)} never arrived)" if never else ""))
+    return (f"Mean updates to the target, restricted to the budget: {', '.join(words)}.",)
+
+
+def steps_measure(target: float) -> Measure:
+    """log2 of the updates to the training loss `target`, censored at the budget."""
+
+    def measure(runs: pd.DataFrame) -> pd.Series:
+        reached = [steps_to(target, np.asarray(s), np.asarray(v, dtype=float)) for s, v in zip(runs["loss_step"], runs["loss_curve"], strict=True)]
+        return np.log2(np.minimum(pd.Series(reached, index=runs.index), runs["updates"]))
+
+    return measure
+
+
+def log_rank(target: float, slow: str, fast: str) -> Callable[[pd.DataFrame], float]:
+    """p-value of the log-rank test between the times to the target of two arms, runs that never reach it censored at the budget."""
+
+    def test(runs: pd.DataFrame) -> float:
+        two = runs[runs["arm"].isin([slow, fast])]
+        reached = np.array([steps_to(target, np.asarray(s), np.asarray(v, dtype=float)) for s, v in zip(two["loss_step"], two["loss_curve"], strict=True)])
+        event = np.isfinite(reached)
+        if not event.any():
+            return 1.0
+        _, p = survdiff(np.where(event, reached, two["updates"]), event.astype(int), two["arm"].to_numpy())
+        return float(p)
+
+    return test
+
+
+def arm_rows(runs: pd.DataFrame) -> tuple[Row, ...]:
+    """The table of arms: confirmed runs, main ground first."""
+    confirmed = runs[runs["phase"] == "confirm"]
+    rows = []
+    for (variant, arm), group in confirmed.groupby(["variant", "arm"], sort=False):
+        values = group["measure"].dropna().to_numpy(dtype=float)
+        mean = float(values.mean()) if len(values) else None
+        low, high = _interval(values)
+        lr, edge = group["lr"].iloc[0], group["edge"].iloc[0]
+        diverged = int((group["status"] == "diverged").sum())
+        rows.append(Row(arm, mean, low, high, len(values), diverged, float(lr), str(edge), variant))
+    return tuple(sorted(rows, key=lambda row: row.variant != "main"))
+
+
+def _interval(values: np.ndarray) -> tuple[float | None, float | None]:
+    if len(values) < 2:
+        return None, None
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    return float(low), float(high)
+
+
+def _other_grounds(runs: pd.DataFrame) -> list[tuple[str, str, tuple[str, ...]]]:
+    grounds = [(label, label, ("confirm",)) for label in runs["variant"].unique() if label != "main"]
+    return [*grounds, ("half as many rates", "main", ("half",))]
+
+
+def _divergence_note(confirmed: pd.DataFrame, weights: Weights) -> tuple[str, ...]:
+    """The effect without the diverged runs, where there are any."""
+    used = confirmed[confirmed["arm"].isin(weights)]
+    bad = used["status"] == "diverged"
+    if not bad.any():
+        return ()
+    d = differences(used[~bad], weights)
+    shown = f"the mean effect without them is {d.mean():.4g} (raw units, n = {len(d)})" if len(d) else "no replicate is complete without them"
+    return (f"{int(bad.sum())} of {len(used)} runs diverged and count at chance; {shown}.",)
+
+
+def _edge_note(runs: pd.DataFrame) -> tuple[str, ...]:
+    flagged = runs[(runs["edge"] != "") & (runs["phase"] == "confirm")][["variant", "arm", "edge"]].drop_duplicates()
+    if flagged.empty:
+        return ()
+    arms = ", ".join(f"{r.arm} ({r.edge} end{'' if r.variant == 'main' else ', ' + r.variant})" for r in flagged.itertuples())
+    return (f"The best learning rate still sat at an end of its widened grid for {arms}.",)

@@ -1,0 +1,124 @@
+"""Results on disk: immutable Parquet parts, named by the SHA-256 of their bytes, so that damage shows and nothing is written twice.
+
+`runs/` holds one row a trained network, `timings/` its seconds. Parts are written to a temporary file and renamed: a reader sees a
+whole part or none. Timings live apart because they alone differ between two machines that computed the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from folklore.grid import Run
+
+log = logging.getLogger(__name__)
+
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_CONFIGURATION = [(name, _TYPES[type(value)]) for name, value in asdict(Run()).items()]
+_RESULTS = [
+    ("run_key", pa.string()),
+    ("status", pa.string()),
+    ("diverged_step", pa.int64()),
+    ("train_loss", pa.float64()),
+    ("val_accuracy", pa.float64()),
+    ("val_loss", pa.float64()),
+    ("test_accuracy", pa.float64()),
+    ("test_loss", pa.float64()),
+    ("recalibrated_accuracy", pa.float64()),
+    ("loss_step", pa.list_(pa.int64())),
+    ("loss_curve", pa.list_(pa.float32())),
+    ("val_step", pa.list_(pa.int64())),
+    ("val_curve", pa.list_(pa.float64())),
+    ("grad_norms", pa.list_(pa.float64())),
+    ("data_digest", pa.string()),
+    ("code_hash", pa.string()),
+]
+SCHEMA = pa.schema(_RESULTS + _CONFIGURATION)
+TIMINGS = pa.schema([("run_key", pa.string()), ("seconds", pa.float64())])
+NAME_DIGITS = 24
+
+
+class Store:
+    """The results folder of all runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.runs, self.timings = root / "runs", root / "timings"
+
+    def keys(self) -> set[str]:
+        """Run keys of all sound parts. A damaged part is named in the log and set aside: its runs are trained again."""
+        return set(_read(self.runs, ["run_key"]).column("run_key").to_pylist())
+
+    def read(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
+        """One row a run, sorted by run key; KeyError when one of `keys` is not there."""
+        table = _read(self.runs, SCHEMA.names)
+        frame = table.to_pandas().drop_duplicates("run_key").set_index("run_key", drop=False).sort_index()
+        frame.index.name = None
+        if keys is None:
+            return frame
+        wanted = sorted(set(keys))
+        missing = [key for key in wanted if key not in frame.index]
+        if missing:
+            raise KeyError(f"{len(missing)} runs are not in {self.runs}, the first is {missing[0]}")
+        return frame.loc[wanted]
+
+    def add(self, rows: list[dict], seconds: dict[str, float]) -> None:
+        """Add the results of a stack."""
+        _write(self.runs, pa.Table.from_pylist(sorted(rows, key=lambda row: row["run_key"]), SCHEMA))
+        _write(self.timings, pa.Table.from_pylist([{"run_key": k, "seconds": s} for k, s in sorted(seconds.items())], TIMINGS))
+
+    def seconds(self) -> pd.Series:
+        """Seconds of one core by run key, the first measurement of each."""
+        frame = _read(self.timings, TIMINGS.names).to_pandas().drop_duplicates("run_key")
+        return frame.set_index("run_key")["seconds"]
+
+
+def row(run: Run, result: dict, data_digest: str) -> dict:
+    """A store row from a run and what training returned."""
+    return asdict(run) | result | {"run_key": run.key, "data_digest": data_digest, "code_hash": run.code}
+
+
+def _write(folder: Path, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    content = buffer.getvalue()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{hashlib.sha256(content).hexdigest()[:NAME_DIGITS]}.parquet"
+    if not target.exists():
+        atomic_write(target, content)
+
+
+def atomic_write(target: Path, content: bytes | str) -> None:
+    """Write a file as a whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(temporary, target)
+
+
+def _read(folder: Path, columns: list[str]) -> pa.Table:
+    schema = SCHEMA if "status" in columns or folder.name == "runs" else TIMINGS
+    parts = [part for path in sorted(folder.glob("*.parquet")) if (part := _sound(path, columns, schema)) is not None]
+    if not parts:
+        return pa.schema([schema.field(name) for name in columns]).empty_table()
+    return pa.concat_tables(parts)
+
+
+def _sound(path: Path, columns: list[str], schema: pa.Schema) -> pa.Table | None:
+    content = path.read_bytes()
+    whole = hashlib.sha256(content).hexdigest()[:NAME_DIGITS] == path.stem
+    table = pq.read_table(io.BytesIO(content)) if whole else None
+    if table is not None and table.schema.equals(schema):
+        return table.select(columns)
+    aside = path.with_suffix(".damaged" if not whole else ".old")
+    os.replace(path, aside)
+    log.warning("%s is %s: set aside as %s, its runs are trained again", path, "damaged" if not whole else "of an older layout", aside.name)
+    return None

@@ -1,0 +1,109 @@
+"""What the Snakefile needs to know, kept out of it: options, targets, identities of code, and recovery after a crash.
+
+Light: neither torch nor mlflow nor pandas is imported here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from folklore import datasets
+from folklore.config import CONF
+from folklore.plan import Job, Plan, make_plan
+from folklore.stages.command import PARENT
+from folklore.studies import wanted_claims
+
+SOURCE = Path(__file__).parent
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_held: list[IO[str]] = []
+
+
+def overrides_of(config: Mapping[str, object]) -> list[str]:
+    """Hydra overrides from Snakemake's `--config profile=smoke only=a,b`."""
+    overrides = [f"profile={config.get('profile') or os.environ.get('PROFILE') or 'laptop'}"]
+    if config.get("only"):
+        names = str(config["only"]).replace(" ", ",").split(",")
+        overrides.append(f"profile.only=[{','.join(name for name in names if name)}]")
+    return overrides
+
+
+def prepare_environment() -> None:
+    """One thread a job, nothing sent anywhere, and jobs that end with their workflow."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = "1"
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ[PARENT] = str(os.getpid())
+
+
+def heal(folder: Path = Path(".snakemake")) -> bool:
+    """Remove the locks of a workflow that was killed. False, and nothing is removed, while another one is alive here.
+
+    A living workflow holds an advisory lock on a file of its own; the system drops it with the process, however that ends.
+    """
+    folder.mkdir(exist_ok=True)
+    file = (folder / "folklore.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return False
+    _held.append(file)  # kept open, and so locked, for the life of this process
+    shutil.rmtree(folder / "locks", ignore_errors=True)
+    return True
+
+
+@cache
+def code(*places: str) -> str:
+    """Identity of the source behind a rule: files and folders of the package, or of the project with a leading slash."""
+    paths = [CONF.parent / p[1:] if p.startswith("/") else SOURCE / p for p in places]
+    files = sorted(f for path in paths for f in ([path] if path.is_file() else path.rglob("*")) if _is_source(f))
+    return hashlib.sha256(b"".join(f.name.encode() + f.read_bytes() for f in files)).hexdigest()[:16]
+
+
+def _is_source(path: Path) -> bool:
+    return path.is_file() and path.suffix in {".py", ".typ", ".yaml", ".csv", ".jsonl", ".bib"}
+
+
+class Flow:
+    """The plan of this workflow, as the rules ask for it."""
+
+    def __init__(self, config: Mapping[str, object]) -> None:
+        self.overrides = overrides_of(config)
+        self.plan: Plan = make_plan(self.overrides)
+        self.arguments = " ".join(f"'{override}'" for override in self.overrides)
+        self.profile = self.plan.config.profile.name
+        self.claims = [claim.id for claim in wanted_claims(self.plan.config.profile)]
+        self.has_grid = any(study.name == "six-factor" for study in self.plan.studies)
+
+    def job(self, phase: str, name: str) -> Job:
+        return self.plan.job(phase, name)
+
+    def names(self, phase: str) -> list[str]:
+        return [job.name for job in self.plan.phase(phase)]
+
+    def data_of(self, phase: str, name: str) -> list[str]:
+        """Data files that a job reads."""
+        return [f"results/data/{d}.npz" for d in sorted({c.run.data for u in self.job(phase, name).units for c in u.cells})]
+
+    def results(self) -> list[str]:
+        """Everything that judging reads."""
+        return [f"results/{phase}/{name}.json" for phase in ("tune", "confirm") for name in self.names(phase)]
+
+    def chunk_inputs(self, chunk: str) -> list[str]:
+        """What one import into the tracker waits for."""
+        jobs = self.plan.chunks()[int(chunk)]
+        needs = sorted({name for job in jobs for name in job.needs})
+        return [f"results/confirm/{job.name}.json" for job in jobs] + [f"results/tune/{name}.json" for name in needs]
+
+    def chunks(self) -> list[str]:
+        return [f"{i:02d}" for i in range(len(self.plan.chunks()))]
+
+    def dataset_code(self, name: str) -> str:
+        return datasets.code_digest(name)

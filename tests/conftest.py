@@ -1,0 +1,31 @@
+"""What all tests share: one thread, no display, no telemetry, and prepared data sets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything imports numpy, torch, matplotlib or mlflow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder with the Snakefile."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with digits and mnist1d, which need no network; parallel test workers share it."""
+    from folklore import datasets
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    for name in ("digits", "mnist1d"):
+        datasets.prepare(name, shared / "data")
+    return shared / "data"
