@@ -320,6 +320,18 @@ def test_a_lost_journal_is_rebuilt_from_the_tracker(out: Path) -> None:
     assert_mirrors(out, frame(runs=5))
 
 
+def test_a_journal_is_rebuilt_from_several_pages_with_half_written_runs(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_tracker(None, out).import_runs(frame(runs=9), CARDS)
+    shutil.rmtree(out / "tracking")
+    monkeypatch.setattr(tracking, "PAGE", 4)
+    for _ in range(3):
+        client(out).create_run(experiments(out)["batch-size"].experiment_id, tags={"run_key": "half"})
+    assert open_tracker(None, out).import_runs(frame(runs=9), CARDS) == Counts(0, 0, 9)
+    assert_mirrors(out, frame(runs=9))
+
+
 def test_a_lost_database_is_filled_again(out: Path, tmp_path: Path, template: Path) -> None:
     open_tracker(None, out).import_runs(frame(), CARDS)
     # In another folder, since MLflow keeps its connections to the first file open.
@@ -337,6 +349,8 @@ def test_an_experiment_deleted_by_hand_comes_back_without_its_half_written_runs(
     half = client(out).create_run(number, tags={"run_key": "half", "study": "batch-size"})
     client(out).delete_run(half.info.run_id)
     client(out).delete_experiment(number)
+    # Gone after it restored the experiment, before it deleted the half-written run again.
+    assert run_children(import_and_die, (out, frame(), 2)) == [-signal.SIGKILL]
     assert tracker.import_runs(frame(), CARDS) == Counts(0, 0, 4)
     assert_mirrors(out, frame())
 
@@ -377,14 +391,8 @@ def import_and_die(out: Path, rows: pd.DataFrame, calls: int) -> None:
         return call
 
     tracker = open_tracker(None, out)
-    writing = (
-        "create_experiment",
-        "set_experiment_tag",
-        "create_run",
-        "log_batch",
-        "set_terminated",
-        "delete_run",
-    )
+    writing = ("create_experiment", "restore_experiment", "rename_experiment", "set_experiment_tag")
+    writing += ("create_run", "log_batch", "set_terminated", "delete_run")
     for name in writing:
         setattr(tracker._client, name, counted(getattr(tracker._client, name)))
     tracker.import_runs(rows, CARDS)

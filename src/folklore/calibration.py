@@ -79,7 +79,7 @@ def _trial(pool: Pool, effect: float, rng: np.random.Generator) -> str:
     for arm in range(2):
         chosen = choose(pool.validation[:, tuning[arm * TUNING_SEEDS : (arm + 1) * TUNING_SEEDS]]).index
         scores.append(pool.test[chosen, fresh[arm * n : (arm + 1) * n]])
-    found = estimate(scores[0] + effect - scores[1], seed=int(rng.integers(2**31)))
+    found = estimate(scores[0] + effect - scores[1], sensitivity=False)
     return decide(found.interval, found.interval90, DELTA, found.p).verdict
 
 

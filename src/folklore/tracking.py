@@ -36,7 +36,7 @@ import pandas as pd
 from folklore.errors import UsageError
 
 # Before mlflow is imported: its telemetry is on by default, with a server it prints two lines a run, and its
-# seven retries, each pause twice the last, would hide an unreachable one for minutes (a user's own number wins).
+# seven retries, each after a longer pause, would hide an unreachable one for minutes (a user's values win).
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -171,6 +171,8 @@ class Tracker:
 
         A file whose sha256 is tagged already is skipped; one of the same name with other bytes is replaced. A
         verdict that is not among `verdicts` any more loses its tag. Returns the number of files written.
+
+        Raises UsageError when the tracker fails, FileNotFoundError when a file is missing.
         """
         digests = {Path(path): _sha256(Path(path)) for path in files}
         with _explained(self.uri), self._journal.locked():
@@ -216,12 +218,10 @@ class Tracker:
     def _experiment(self, card: StudyCard, known: Mapping[str, Experiment]) -> Experiment:
         """The study's experiment: created if missing, restored if deleted, and known to the journal."""
         experiment = known.get(card.name) or self._create_experiment(card)
-        restored = experiment.lifecycle_stage != "active"
-        if restored:
-            self._client.restore_experiment(experiment.experiment_id)
-        # Restoring brings back all runs of the experiment, the half-written ones, too.
-        if restored or experiment.tags.get("folklore.journal") != self._journal.id:
-            self._adopt(card.name, experiment.experiment_id)
+        deleted = experiment.lifecycle_stage != "active"
+        ours = experiment.tags.get("folklore.journal") == self._journal.id
+        if deleted or not ours or card.name in self._journal.unsettled:
+            self._adopt(card.name, experiment)
         return experiment
 
     def _create_experiment(self, card: StudyCard) -> Experiment:
@@ -232,15 +232,21 @@ class Tracker:
         number = self._client.create_experiment(card.label, artifact_location=folder, tags=tags)
         return self._client.get_experiment(number)
 
-    def _adopt(self, study: str, experiment: str) -> None:
-        """Rebuild the journal of an experiment that another journal wrote, or none: new, restored, or reset.
+    def _adopt(self, study: str, experiment: Experiment) -> None:
+        """Rebuild the journal of an experiment that is new, was deleted, or was last written by another journal.
 
-        The journal's name is put on the experiment last, so that a killed rebuild is begun again.
+        A rebuild that is killed is begun again, since it is declared at the start and settled at the end.
         """
-        self._journal.append({"reset": study})
-        for run in self._runs(experiment, "tags.run_key LIKE '%'"):
+        number = experiment.experiment_id
+        self._journal.append({"reset": study}, durable=True)
+        if experiment.lifecycle_stage != "active":
+            # This brings back all its runs, the half-written ones, too.
+            self._client.restore_experiment(number)
+        # All pages before the first deletion, which would shift the next page.
+        for run in list(self._runs(number, "tags.run_key LIKE '%'")):
             self._take_or_delete(run, study)
-        self._client.set_experiment_tag(experiment, "folklore.journal", self._journal.id)
+        self._client.set_experiment_tag(number, "folklore.journal", self._journal.id)
+        self._journal.append({"settled": study})
 
     def _place(self, experiment: Experiment) -> _Place:
         """The experiment with its parent run, created when missing, restored or completed when need be."""
@@ -418,14 +424,15 @@ class _Entry:
 class _Journal:
     """Append-only JSON lines: what this importer has written to one tracker. State is valid while locked.
 
-    Records: {"journal": id}, {"reset": study}, {"intent": study, "keys": [...]}, {"void": key},
-    {"done": key, "run": run_id, "study": study, "tags": {...}}, where the last one of a key counts.
+    Records: {"journal": id}, {"reset": study}, {"settled": study}, {"intent": study, "keys": [...]},
+    {"void": key}, {"done": key, "run": run_id, "study": study, "tags": {...}}; the last one of a key counts.
     """
 
     path: Path
     id: str = ""
     runs: dict[str, _Entry] = field(default_factory=dict)
     flying: dict[str, str] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
     _file: IO[bytes] | None = None
     _read: int = 0
 
@@ -478,6 +485,9 @@ class _Journal:
             case {"reset": study}:
                 self.runs = {key: entry for key, entry in self.runs.items() if entry.study != study}
                 self.flying = {key: home for key, home in self.flying.items() if home != study}
+                self.unsettled.add(study)
+            case {"settled": study}:
+                self.unsettled.discard(study)
             case {"intent": study, "keys": keys}:
                 self.flying |= dict.fromkeys(keys, study)
             case {"done": key, "run": run_id, "study": study, "tags": tags}:

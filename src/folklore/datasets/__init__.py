@@ -48,7 +48,7 @@ def prepare(name: str, root: Path) -> Path:
     """
     from folklore.datasets._storage import prepare as prepare_files
 
-    return prepare_files(get(name), code_digest(name), Path(root))
+    return prepare_files(get(name), code_digest(name), Path(root).absolute())
 
 
 def load(name: str, root: Path) -> Arrays:

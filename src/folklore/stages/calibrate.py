@@ -12,7 +12,7 @@ from folklore.plan import make_plan
 from folklore.stages.command import command, out_and_overrides
 from folklore.stages.jobs import Trainer, run_single_threaded
 from folklore.store import atomic_write
-from folklore.studies import cells
+from folklore.studies import cells, scaled
 
 STUDY = Study("placebo", cells=({"label": "placebo"},), samples=16_384)
 TRIALS = 1000
@@ -32,7 +32,7 @@ class Quiet:
 def main(argv: Sequence[str]) -> None:
     out, overrides = out_and_overrides(__doc__, argv)
     plan = make_plan(overrides)
-    cell: Cell = cells(STUDY, plan.config)[0]
+    cell: Cell = cells(scaled(STUDY, plan.config.profile), plan.config)[0]
     seeds = plan.config.profile.placebo_seeds
     runs = pool_runs(cell, seeds)
     run_single_threaded()

@@ -36,7 +36,7 @@ def out_and_overrides(description: str | None, argv: Sequence[str]) -> tuple[Pat
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as profile=smoke")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     return options.out, options.overrides
 
 

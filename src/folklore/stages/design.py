@@ -1,7 +1,7 @@
 """Write or extend the fraction of the six-factor crossing that the laptop profile trains.
 
-`python -m folklore.stages.design` reads conf/factors.yaml. Cells that conf/study/six_factor.csv holds stay, cells of
-new levels join them, cells of removed levels leave; `--fresh` starts anew (some minutes).
+`python -m folklore.stages.design` reads conf/factors.yaml. Cells that conf/study/six_factor.csv holds stay,
+cells of new levels join them, cells of removed levels leave; `--fresh` starts anew (some minutes).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BALANCE = 0.2  # one-way counts may be this far from balanced
 
 
 def read_factors(path: Path) -> dict[str, list[Any]]:
-    """Factor -> levels. Raises UsageError for a missing file, a factor without two levels, or a level given twice."""
+    """Factor -> levels. Raises UsageError for what cannot be a list of factors."""
     if not path.is_file():
         raise UsageError(f"{path}: no such file; it lists factor: [levels]")
     factors = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -35,8 +35,10 @@ def read_factors(path: Path) -> dict[str, list[Any]]:
         if not isinstance(levels, list) or len(levels) < 2 or len(set(map(str, levels))) < len(levels):
             raise UsageError(f"{path}: {name}: {levels}: give at least two levels, none of them twice")
     missing = [name for name in GRAPH_FACTORS if name not in factors]
-    if missing or len(factors) == len(GRAPH_FACTORS):
-        raise UsageError(f"{path}: {missing or 'numeric factor'} is missing; {', '.join(GRAPH_FACTORS)} and one more are needed")
+    if missing:
+        raise UsageError(f"{path}: {', '.join(missing)}: missing; these factors make the graph cells")
+    if len(factors) == len(GRAPH_FACTORS):
+        raise UsageError(f"{path}: add a factor that is none of {', '.join(GRAPH_FACTORS)}, such as init")
     return factors
 
 
@@ -45,7 +47,9 @@ def read_cells(path: Path, factors: Factors) -> list[Cell]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if rows and set(rows[0]) != set(factors):
-        raise UsageError(f"{path}: columns {sorted(rows[0])} are not the factors {sorted(factors)}; use --fresh")
+        raise UsageError(
+            f"{path}: columns {sorted(rows[0])} are not the factors {sorted(factors)}; use --fresh"
+        )
     typed = {f: {str(level): level for level in levels} for f, levels in factors.items()}
     known = [row for row in rows if all(row[f] in typed[f] for f in factors)]
     return [{f: typed[f][row[f]] for f in factors} for row in known]
@@ -85,12 +89,16 @@ def table(diagnosis: Mapping[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--factors", type=Path, default=Path("conf/factors.yaml"))
     parser.add_argument("--cells", type=Path, default=Path("conf/study/six_factor.csv"))
     parser.add_argument("--fresh", action="store_true", help="forget the cells that exist")
     parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument("--starts", type=int, default=24, help="local searches to choose the best of, 8 s each")
+    parser.add_argument(
+        "--starts", type=int, default=24, help="local searches to choose the best of, 8 s each"
+    )
     args = parser.parse_args(argv)
     try:
         factors = read_factors(args.factors)

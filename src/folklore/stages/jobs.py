@@ -123,7 +123,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("job")
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("overrides", nargs="*")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((options.out / "cache" / "inductor").resolve()))
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     plan = make_plan(options.overrides)

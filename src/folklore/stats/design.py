@@ -1,9 +1,11 @@
 """D-optimal fractions of a factorial whose cells come in groups that share a compute graph.
 
-A cell is a dict factor -> level. A *graph cell* is its restriction to the factors that change the compute graph, a
-*numeric combination* the restriction to the others. The model is intercept, main effects and all two-way interactions.
+A cell is a dict factor -> level. A *graph cell* is its restriction to the factors that change the compute
+graph, a *numeric combination* the restriction to the others. The model is intercept, main effects and all
+two-way interactions.
 
-Axes: n cells, p parameters, G graph cells of the complete crossing, K numeric combinations, k cells of one block.
+Axes: n cells, p parameters, G graph cells of the complete crossing, K numeric combinations, k cells of one
+block.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def encode(cells: Sequence[Mapping[str, Any]], factors: Factors) -> dict[str, np
 
 
 def model_matrix(cells: Sequence[Mapping[str, Any]], factors: Factors, *, pairs: bool = True) -> np.ndarray:
-    """Design matrix (n, p): intercept, main effects and, with `pairs`, two-way interactions; sum-to-zero coding."""
+    """Design matrix (n, p): intercept, main effects and, with `pairs`, two-way interactions."""
     return _matrix(encode(cells, factors), factors, pairs=pairs)
 
 
@@ -73,9 +75,10 @@ def sort_cells(cells: Sequence[Cell], factors: Factors, graph_factors: Sequence[
 
 
 def max_vif(x: np.ndarray) -> float:
-    """Largest variance inflation of the columns of `x` (n, p), whose first is the intercept; inf if they are dependent.
+    """Largest variance inflation of the columns of `x` (n, p), the first of which is the intercept.
 
-    With sum-to-zero coding even the complete crossing of factors with levels k, l has 4 (k-1)(l-1) / (k l) at most.
+    inf if they are dependent. With sum-to-zero coding even the complete crossing of two factors with k and l
+    levels has 4 (k - 1) (l - 1) / (k l).
     """
     if np.linalg.matrix_rank(x) < x.shape[1]:
         return math.inf
@@ -84,7 +87,7 @@ def max_vif(x: np.ndarray) -> float:
 
 
 def crossing_log_det(factors: Factors) -> float:
-    """log det of the information of one cell, averaged over the complete crossing (where terms are orthogonal)."""
+    """log det of the information of one cell in the complete crossing, where terms are orthogonal."""
     size = {f: len(levels) for f, levels in factors.items()}
     log_det = {f: np.linalg.slogdet(contrasts(k).T @ contrasts(k) / k)[1] for f, k in size.items()}
     main = sum(log_det.values())
@@ -95,8 +98,8 @@ def crossing_log_det(factors: Factors) -> float:
 def diagnose(cells: Sequence[Mapping[str, Any]], factors: Factors) -> dict[str, Any]:
     """Rank, parameters, max_vif, counts (factor -> level -> cells), imbalance, log_det, d_efficiency.
 
-    `imbalance` is the largest relative distance of a one-way count from the balanced one. `d_efficiency` compares the
-    information per cell and parameter with that of the complete crossing, which has 1.
+    `imbalance` is the largest relative distance of a one-way count from the balanced one. `d_efficiency`
+    compares the information per cell and parameter with that of the complete crossing, which has 1.
     """
     x = model_matrix(cells, factors)
     sign, log_det = np.linalg.slogdet(x.T @ x)
@@ -163,8 +166,8 @@ def _crossing(factors: Factors, names: Sequence[str]) -> list[Cell]:
 class _Exchange:
     """Local search over blocks (a graph cell with k numeric combinations), beside `fixed` rows that stay.
 
-    State: graph_B, numeric_Bk and the inverse information, which rank-one updates keep (k rows leave, k enter).
-    Sources: Fedorov (1972), exchange; Cook and Nachtsheim (1989), the same for blocks.
+    State: graph_B, numeric_Bk and the inverse information, kept by rank-one updates.
+    Sources: Fedorov (1972), exchange of rows; Cook and Nachtsheim (1989), of rows in blocks.
     """
 
     def __init__(self, candidates: _Candidates, allowed_GK: np.ndarray, fixed_np: np.ndarray, ridge: float):
@@ -177,7 +180,9 @@ class _Exchange:
         if len(usable) < n_blocks:
             raise ValueError(f"{n_blocks} graph cells wanted, {len(usable)} to choose from")
         self.usable, self.graph_B = usable, rng.choice(usable, n_blocks, replace=False)
-        chosen = [rng.choice(np.flatnonzero(self.allowed_GK[g]), per_block, replace=False) for g in self.graph_B]
+        chosen = [
+            rng.choice(np.flatnonzero(self.allowed_GK[g]), per_block, replace=False) for g in self.graph_B
+        ]
         self.numeric_Bk = np.array(chosen)
         self.refresh()
 
@@ -266,7 +271,9 @@ def _best_blocks(
         search = _Exchange(candidates, allowed_GK, fixed_np, RIDGE)
         search.start(n_blocks, per_block, rng)
         search.search(rng)
-        search.ridge = RIDGE * 1e-3  # polish without the ridge's pull; what is left only guards a singular design
+        search.ridge = (
+            RIDGE * 1e-3
+        )  # polish without the ridge's pull; what is left only guards a singular design
         log_det = search.search(rng)
         if log_det > best[0]:
             pairs = zip(search.graph_B, search.numeric_Bk, strict=True)
@@ -289,14 +296,19 @@ def optimise(
 ) -> list[Cell]:
     """A locally D-optimal fraction: n_graph graph cells, each with per_graph numeric combinations; sorted.
 
-    With `fixed`, those cells stay and others join them: a new level of a graph factor gets graph cells of its own, a
-    new level of a numeric factor gets cells in graph cells that are there; in both cases as many cells as the old
-    levels of its factor have on average. Then graph cells are added until there are n_graph.
+    With `fixed`, those cells stay and others join them: a new level of a graph factor gets graph cells of
+    its own, a new level of a numeric factor gets cells in graph cells that are there; in both cases as many
+    cells as the old levels of its factor have on average. Then graph cells are added until there are
+    n_graph. Measured: a design optimised for errors that the cells of a graph cell share (as much as their
+    own) is no better for them than this one, which takes errors for independent.
+
     Raises ValueError when more graph cells are wanted than exist, or a fixed cell has an unknown level.
     """
     candidates = _Candidates.build(factors, graph_factors)
     cells = [dict(cell) for cell in fixed or []]
-    new = {f: [v for v in levels if cells and v not in {c[f] for c in cells}] for f, levels in factors.items()}
+    new = {
+        f: [v for v in levels if cells and v not in {c[f] for c in cells}] for f, levels in factors.items()
+    }
     for factor in sorted(factors, key=lambda f: f not in graph_factors):
         if new[factor]:
             plan = _plan_level(candidates, cells, factor, new[factor], factor in graph_factors, per_graph)
@@ -309,7 +321,12 @@ def optimise(
 
 
 def _plan_level(
-    candidates: _Candidates, cells: Sequence[Cell], factor: str, new: list[Any], is_graph: bool, per_graph: int
+    candidates: _Candidates,
+    cells: Sequence[Cell],
+    factor: str,
+    new: list[Any],
+    is_graph: bool,
+    per_graph: int,
 ) -> tuple[np.ndarray, int, int]:
     """Where cells of new levels may go (G, K), how many blocks, how many cells a block."""
     n_old = len(candidates.factors[factor]) - len(new)
@@ -333,7 +350,8 @@ def _used_graphs(candidates: _Candidates, cells: Sequence[Cell]) -> np.ndarray:
 def subset(cells: Sequence[Cell], n: int) -> list[Cell]:
     """n of the cells that touch many levels, for a first look; deterministic, in the order of the cells.
 
-    Greedy: each time the cell whose levels were taken least often so far (new levels first), the earliest of equals.
+    Greedy: each time the cell whose levels were taken least often so far (new levels first), the earliest of
+    equals.
     """
     taken: Counter[tuple[str, Any]] = Counter()
     left = list(range(len(cells)))
