@@ -173,6 +173,8 @@ def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | N
             return f"All {len(finding.checks)} checks hold; the largest error is {worst:.1e}."
         failed = sum(not c.holds for c in printed or finding.checks)
         return f"{failed} of {len(printed or finding.checks)} formulas fail as printed; the corrected form holds with an error of at most {worst:.1e}."
+    if finding.undecidable:
+        return f"Undecided: {finding.undecidable[0].lower()}{finding.undecidable[1:]}"
     e, c = finding.estimate, claim.criterion
     effect, low, high = (v * c.scale for v in (e.effect, *e.interval))
     shown = f"{effect:+.2f} {c.unit} (95 % interval {low:+.2f} to {high:+.2f}, n = {e.n}"

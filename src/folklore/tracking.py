@@ -233,7 +233,7 @@ class Tracker:
         return self._client.get_experiment(number)
 
     def _adopt(self, study: str, experiment: Experiment) -> None:
-        """Rebuild the journal of an experiment that is new, was deleted, or was last written by another journal.
+        """Rebuild the journal of an experiment that is new, was deleted, or was written by another journal.
 
         A rebuild that is killed is begun again, since it is declared at the start and settled at the end.
         """

@@ -209,12 +209,13 @@ def _strip(ax: Axes, cells: pd.DataFrame, name: str, values: Sequence[Any]) -> N
 
 
 def _adjusted(ax: Axes, table: pd.DataFrame) -> None:
-    labels = [tick.get_text() for tick in ax.get_yticklabels()] shown = table[[str(v) in labels for v in
-    table["level"]]] mean = 100 * shown["accuracy"].to_numpy() ends = [mean - 100 * shown["lo"].to_numpy(),
-    100 * shown["hi"].to_numpy() - mean] at = [labels.index(str(v)) for v in shown["level"]]
-    ax.errorbar(mean, at, xerr=ends, fmt="|", markersize=9, markeredgewidth=1.6, color=COLOURS[3],
-    elinewidth=3,
-                label="adjusted mean over the complete crossing, 95 % interval")  # fmt: skip
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    shown = table[[str(v) in labels for v in table["level"]]]
+    mean = 100 * shown["accuracy"].to_numpy()
+    ends = [mean - 100 * shown["lo"].to_numpy(), 100 * shown["hi"].to_numpy() - mean]
+    at = [labels.index(str(v)) for v in shown["level"]]
+    mark = {"fmt": "|", "markersize": 9, "markeredgewidth": 1.6, "elinewidth": 3, "color": COLOURS[3]}
+    ax.errorbar(mean, at, xerr=ends, label="adjusted mean over the complete crossing, 95 % interval", **mark)
 
 
 def _alt_levels(cells: pd.DataFrame, analysis: Analysis) -> str:

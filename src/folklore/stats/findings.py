@@ -66,7 +66,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Finding:
-    """What `judge` returns. estimate is None for purely exact claims; `p` overrides the estimate's p where another test decides."""
+    """What `judge` returns. estimate is None for purely exact claims; p: of the primary test, which need not be the estimate's.
+
+    undecidable: why these runs can decide nothing, whatever the numbers are (all diverged, none reached the target); else empty.
+    """
 
     estimate: Estimate | None = None
     p: float | None = None
@@ -77,11 +80,14 @@ class Finding:
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     diverged: int = 0
+    undecidable: str = ""
 
     def verdict(self, delta: float, p_corrected: float | None) -> Verdict:
         """The verdict with a corrected p-value (None: the finding's own)."""
         if self.estimate is None:
             return self.exact()
+        if self.undecidable:
+            return Verdict("inconclusive")
         p = self.p if p_corrected is None else p_corrected
         rule = decide_equivalence if self.equivalence else decide
         verdict = rule(self.estimate.interval, self.estimate.interval90, delta, p)
@@ -133,10 +139,17 @@ def contrast(
             found, p = result
             robust.append(Robust(label, rule(found.interval, found.interval90, delta, p), found))
     confirmed = runs[(runs["phase"] == "confirm") & (runs["variant"] == "main")]
-    finding = Finding(
-        main[0], main[1], equivalence, arm_rows(runs), tuple(robust), diverged=int((confirmed["status"] == "diverged").sum())
+    used = confirmed[confirmed["arm"].isin(by_variant["main"])]
+    return Finding(
+        main[0],
+        main[1],
+        equivalence,
+        arm_rows(runs),
+        tuple(robust),
+        notes=_divergence_note(used, by_variant["main"]) + _edge_note(runs),
+        diverged=int((confirmed["status"] == "diverged").sum()),
+        undecidable="Every run of the compared arms diverged." if (used["status"] == "diverged").all() else "",
     )
-    return replace(finding, notes=_divergence_note(confirmed, by_variant["main"]) + _edge_note(runs))
 
 
 def differences(runs: pd.DataFrame, weights: Weights) -> np.ndarray:
@@ -172,18 +185,21 @@ def speed_contrast(runs: pd.DataFrame, slow: str, fast: str, targets: Mapping[st
         return tests[mine["variant"].iloc[0]](mine)
 
     finding = contrast(runs, {slow: 1.0, fast: -1.0}, delta, measure=lambda frame: steps.loc[frame.index], test=test)
-    return replace(finding, notes=(*_censored_note(runs, steps, (slow, fast)), *finding.notes))
+    note, silent = _censored(runs, steps, (slow, fast))
+    return replace(finding, notes=(note, *finding.notes), undecidable=finding.undecidable or silent)
 
 
-def _censored_note(runs: pd.DataFrame, steps: pd.Series, arms: tuple[str, str]) -> tuple[str, ...]:
-    """Restricted means of both arms, and how many runs never arrived."""
+def _censored(runs: pd.DataFrame, steps: pd.Series, arms: tuple[str, str]) -> tuple[str, str]:
+    """Restricted means of both arms with the number that never arrived, and why the comparison is void if most of both did not."""
     mine = runs[(runs["phase"] == "confirm") & (runs["variant"] == "main") & runs["arm"].isin(arms)]
-    words = []
+    words, shares = [], []
     for arm, group in mine.groupby("arm", sort=False):
         updates = 2 ** steps.loc[group.index]
-        never = int((updates >= group["updates"]).sum())
-        words.append(f"{arm} {updates.mean():,.0f}" + (f" ({never} of {len(group)} never arrived)" if never else ""))
-    return (f"Mean updates to the target, restricted to the budget: {', '.join(words)}.",)
+        never = updates >= group["updates"]
+        shares.append(never.mean())
+        words.append(f"{arm} {updates.mean():,.0f}" + (f" ({never.sum()} of {len(group)} never arrived)" if never.any() else ""))
+    note = f"Mean updates to the target, restricted to the budget: {', '.join(words)}."
+    return note, "Most runs of both arms never reached the target within the budget." if min(shares) > 0.5 else ""
 
 
 def steps_measure(target: float) -> Measure:
@@ -239,9 +255,8 @@ def _other_grounds(runs: pd.DataFrame) -> list[tuple[str, str, tuple[str, ...]]]
     return [*grounds, ("half as many rates", "main", ("half",))]
 
 
-def _divergence_note(confirmed: pd.DataFrame, weights: Weights) -> tuple[str, ...]:
+def _divergence_note(used: pd.DataFrame, weights: Weights) -> tuple[str, ...]:
     """The effect without the diverged runs, where there are any."""
-    used = confirmed[confirmed["arm"].isin(weights)]
     bad = used["status"] == "diverged"
     if not bad.any():
         return ()
