@@ -31,7 +31,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report test ui bench calibrate lint lock env clean-env
+.PHONY: report test ui bench calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env

@@ -2,18 +2,13 @@
 #
 #   fetch -> tune -> confirm -> judge, draw, analyse -> render
 #                       '-> track (a mirror in MLflow, beside it)
-import sys
-
 from folklore import workflow as folklore_workflow
 
 flow = folklore_workflow.Flow(config)
 folklore_workflow.prepare_environment()
 folklore_workflow.heal()
 code = folklore_workflow.code
-PYTHON = sys.executable
 
-JUDGING = ("claims", "stats", "judging.py", "frames.py", "criteria.py", "/conf/criteria.jsonl", "/conf/families.yaml")
-DRAWING = ("claims", "stats", "figures", "frames.py")
 GRID = ("results/grid.json",) if flow.has_grid else ()
 
 
@@ -36,14 +31,16 @@ rule fetch:
     output:
         "results/data/{data}.npz",
         "results/data/{data}.json",
+    log:
+        "results/logs/fetch-{data}.log",
+    conda:
+        "environment.yml"
     params:
         code=lambda w: flow.dataset_code(w.data),
     message:
         "fetch {wildcards.data}"
-    conda:
-        "environment.yml"
     shell:
-        "{PYTHON} -m folklore.stages.fetch {wildcards.data} --root results/data"
+        "python -m folklore.stages.fetch {wildcards.data} --root results/data 2>&1 | tee {log}"
 
 
 rule tune:
@@ -51,15 +48,18 @@ rule tune:
         lambda w: flow.data_of("tune", w.job),
     output:
         "results/tune/{job}.json",
+    log:
+        "results/logs/tune-{job}.log",
+    conda:
+        "environment.yml"
     params:
         identity=lambda w: flow.job("tune", w.job).identity,
         overrides=flow.arguments,
     message:
         "tune {wildcards.job}"
-    conda:
-        "environment.yml"
     shell:
-        "{PYTHON} -m folklore.stages.jobs tune {wildcards.job} --out results {params.overrides}"
+        "python -m folklore.stages.jobs tune {wildcards.job} --out results"
+        " --identity {params.identity} {params.overrides} 2>&1 | tee {log}"
 
 
 rule confirm:
@@ -68,15 +68,18 @@ rule confirm:
         lambda w: expand("results/tune/{job}.json", job=flow.job("confirm", w.job).needs),
     output:
         "results/confirm/{job}.json",
+    log:
+        "results/logs/confirm-{job}.log",
+    conda:
+        "environment.yml"
     params:
         identity=lambda w: flow.job("confirm", w.job).identity,
         overrides=flow.arguments,
     message:
         "confirm {wildcards.job}"
-    conda:
-        "environment.yml"
     shell:
-        "{PYTHON} -m folklore.stages.jobs confirm {wildcards.job} --out results {params.overrides}"
+        "python -m folklore.stages.jobs confirm {wildcards.job} --out results"
+        " --identity {params.identity} {params.overrides} 2>&1 | tee {log}"
 
 
 rule calibrate:
@@ -84,15 +87,17 @@ rule calibrate:
         "results/data/mnist1d.npz",
     output:
         "results/calibration.json",
+    log:
+        "results/logs/calibrate.log",
+    conda:
+        "environment.yml"
     params:
-        code=code("calibration.py", "stages/calibrate.py", "stats", "core"),
+        code=code("calibrate"),
         overrides=flow.arguments,
     message:
         "calibrate: placebo claims and planted effects"
-    conda:
-        "environment.yml"
     shell:
-        "{PYTHON} -m folklore.stages.calibrate --out results {params.overrides}"
+        "python -m folklore.stages.calibrate --out results {params.overrides} 2>&1 | tee {log}"
 
 
 rule judge:
@@ -102,15 +107,17 @@ rule judge:
     output:
         verdicts=report("results/verdicts.json", category="Verdicts"),
         table=report("results/tables/verdicts.csv", category="Verdicts"),
+    log:
+        "results/logs/judge.log",
+    conda:
+        "environment.yml"
     params:
-        code=code(*JUDGING),
+        code=code("judge"),
         overrides=flow.arguments,
     message:
         "judge the claims"
-    conda:
-        "environment.yml"
     shell:
-        "{PYTHON} -m folklore.stages.judge --out results {params.overrides}"
+        "python -m folklore.stages.judge --out results {params.overrides} 2>&1 | tee {log}"
 
 
 rule draw:
@@ -121,15 +128,17 @@ rule draw:
             expand("results/figures/{claim}.svg", claim=flow.claims),
             category="Claims",
         ),
+    log:
+        "results/logs/draw.log",
+    conda:
+        "environment.yml"
     params:
-        code=code(*DRAWING),
+        code=code("draw"),
         overrides=flow.arguments,
     message:
         "draw the figures"
-    conda:
-        "environment.yml"
     shell:
-        "{PYTHON} -m folklore.stages.draw --out results {params.overrides}"
+        "python -m folklore.stages.draw --out results {params.overrides} 2>&1 | tee {log}"
 
 
 rule analyse:
@@ -137,15 +146,17 @@ rule analyse:
         flow.results(),
     output:
         report("results/grid.json", category="Six factors"),
+    log:
+        "results/logs/analyse.log",
+    conda:
+        "environment.yml"
     params:
-        code=code(*DRAWING, "stages/analyse.py"),
+        code=code("analyse"),
         overrides=flow.arguments,
     message:
         "analyse the six factors"
-    conda:
-        "environment.yml"
     shell:
-        "{PYTHON} -m folklore.stages.analyse --out results {params.overrides}"
+        "python -m folklore.stages.analyse --out results {params.overrides} 2>&1 | tee {log}"
 
 
 rule render:
@@ -154,15 +165,17 @@ rule render:
         rules.draw.output,
         GRID,
     output:
-        report("reports/folklore.pdf", category="Report"),
-    params:
-        code=code("report", "figures", "stages/render.py", "/reports"),
-    message:
-        "render reports/folklore.pdf"
+        pdf=report("reports/folklore.pdf", category="Report"),
+    log:
+        "results/logs/render.log",
     conda:
         "environment.yml"
+    params:
+        code=code("render"),
+    message:
+        "render reports/folklore.pdf"
     shell:
-        "{PYTHON} -m folklore.stages.render --out results --pdf {output}"
+        "python -m folklore.stages.render --out results --pdf {output.pdf} 2>&1 | tee {log}"
 
 
 rule track:
@@ -170,32 +183,36 @@ rule track:
         lambda w: flow.chunk_inputs(w.chunk),
     output:
         "results/tracking/runs-{chunk}.done",
+    log:
+        "results/logs/track-{chunk}.log",
+    conda:
+        "environment.yml"
+    resources:
+        tracker=1,
     params:
         identity=lambda w: [job.identity for job in flow.plan.chunks()[int(w.chunk)]],
         overrides=flow.arguments,
-    resources:
-        tracker=1,
     message:
         "import into MLflow, part {wildcards.chunk}"
-    conda:
-        "environment.yml"
     shell:
-        "{PYTHON} -m folklore.stages.track runs {wildcards.chunk} --out results --done {output} {params.overrides}"
+        "python -m folklore.stages.track runs {wildcards.chunk} --out results --done {output} {params.overrides} 2>&1 | tee {log}"
 
 
 rule attach:
     input:
-        rules.render.output,
-        expand("results/tracking/runs-{chunk}.done", chunk=flow.chunks()),
+        pdf=rules.render.output,
+        runs=expand("results/tracking/runs-{chunk}.done", chunk=flow.chunks()),
     output:
         "results/tracking/verdicts.done",
-    params:
-        overrides=flow.arguments,
-    resources:
-        tracker=1,
-    message:
-        "attach verdicts, figures and the report in MLflow"
+    log:
+        "results/logs/attach.log",
     conda:
         "environment.yml"
+    resources:
+        tracker=1,
+    params:
+        overrides=flow.arguments,
+    message:
+        "attach verdicts, figures and the report in MLflow"
     shell:
-        "{PYTHON} -m folklore.stages.track verdicts --out results --pdf {input[0]} --done {output} {params.overrides}"
+        "python -m folklore.stages.track verdicts --out results --pdf {input.pdf} --done {output} {params.overrides} 2>&1 | tee {log}"

@@ -43,7 +43,9 @@ def pool_runs(cell: Cell, seeds: int) -> list[Run]:
 def pool_of(cell: Cell, seeds: int, results: Sequence[dict]) -> Pool:
     """The pool from results in the order of `pool_runs`."""
     shape = (cell.rates.count, seeds)
-    return Pool(*(np.array([r[name] for r in results]).reshape(shape) for name in ("val_accuracy", "test_accuracy")))
+    return Pool(
+        *(np.array([r[name] for r in results]).reshape(shape) for name in ("val_accuracy", "test_accuracy"))
+    )
 
 
 def trials(pool: Pool, effect: float, count: int, rng: np.random.Generator) -> list[str]:

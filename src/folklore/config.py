@@ -9,9 +9,10 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_type_hints
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -21,7 +22,7 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from folklore import datasets, levels
+from folklore import cost, datasets, levels
 from folklore.errors import UsageError
 from folklore.grid import Run, finished
 
@@ -139,6 +140,8 @@ def _offer(store: ConfigStore, group: str, name: str, node: type) -> None:
 def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Config:
     """The configuration of `conf/config.yaml` with overrides. UsageError in one line for whatever is wrong with them."""
     _register()
+    for override in overrides:
+        _check_override(override)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf), version_base="1.3"):
@@ -147,6 +150,12 @@ def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Config:
         raise UsageError(_one_line(error, overrides)) from None
     validate(config)
     return config
+
+
+def choices() -> dict[str, list[str]]:
+    """The levels that each group offers."""
+    _register()
+    return {group: _choices(group) for group in _groups()}
 
 
 def run_of(config: Config) -> Run:
@@ -189,14 +198,71 @@ def _optimizer(name: str) -> OptimizerConfig:
     return compose([f"optimizer={name}"]).optimizer
 
 
+def _check_override(override: str) -> None:
+    """UsageError unless this is KEY=VALUE with a key that there is and a value of its type.
+
+    Hydra's own syntax offers more (new keys, removals, sweeps, interpolation); all of it would be ignored or
+    misread here.
+    """
+    key, equals, value = override.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
+        raise UsageError(f"{_line(override)}: not understood; allowed is KEY=VALUE, such as batch_size=32")
+    if key in _groups():
+        return _level(key, value, _choices(key))
+    if key not in _leaves():
+        known = _keys()
+        raise UsageError(
+            f"{_line(override)}: no such key; {_suggest(key, known)}allowed are {', '.join(known)}"
+        )
+    pattern, words = _VALUES[_leaves()[key]]
+    _require(key, value, re.fullmatch(pattern, value) is not None, words)
+
+
+_WHOLE = r"[+-]?(0|[1-9]\d*)"  # no leading zero: 08 is a slip, or meant as octal
+_NUMBER = r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)"
+_VALUES = {
+    int: (_WHOLE, "a whole number, without leading zeros"),
+    int | None: (f"{_WHOLE}|null", "a whole number, or null for no limit"),
+    float: (_NUMBER, "a number"),
+    bool: ("true|false", "true or false"),
+    str: (r"[\w-]+", "a name"),
+    list[str]: (r"\[[\w,-]*\]", "a list of names, such as [small-batch-best,six-factor]"),
+}
+
+
 def validate(config: Config) -> None:
-    """UsageError unless every number of the budget and the profile makes sense."""
+    """UsageError unless every number of the budget, the profile and the optimizer's scaling makes sense."""
+    _require("batch_size", config.batch_size, config.batch_size >= 1, "1 or more")
     _require("budget.samples", config.budget.samples, config.budget.samples >= 0, "0 or more")
     _require("budget.updates", config.budget.updates, config.budget.updates >= 0, "0 or more")
-    most = max(config.budget.samples // max(config.batch_size, 1), config.budget.updates)
+    most = max(config.budget.samples // config.batch_size, config.budget.updates)
     _require("budget", most, most >= 1, "at least one update: raise budget.samples or budget.updates")
-    _require("profile.budget", config.profile.budget, 0 < config.profile.budget < 1e6, "above 0")
     _require("seed", config.seed, 0 <= config.seed < 2**31, "0 to 2147483647")
+    _require_scaling(config.optimizer)
+    _require_profile(config.profile)
+
+
+def _require_scaling(optimizer: OptimizerConfig) -> None:
+    exponent, factor = optimizer.batch_exponent, optimizer.norm_factor
+    _require("optimizer.batch_exponent", exponent, abs(exponent) <= 4, "a number from -4 to 4")
+    _require("optimizer.norm_factor", factor, 0 < factor < math.inf, "a finite number above 0")
+
+
+def _require_profile(profile: ProfileConfig) -> None:
+    _require("profile.budget", profile.budget, 0 < profile.budget < 1e6, "above 0, below 1000000")
+    seconds = profile.job_seconds
+    _require("profile.job_seconds", seconds, 0 < seconds < math.inf, "a finite number above 0")
+    least = {
+        "replicates": 2,
+        "half_replicates": 0,
+        "tuning_seeds": 1,
+        "rates": 1,
+        "widen": 0,
+    }  # 2: for a spread
+    least |= {"least_updates": 1, "grid_cells": 0, "placebo_seeds": 10}
+    for name, fewest in least.items():
+        value = getattr(profile, name)
+        _require(f"profile.{name}", value, value is None or value >= fewest, f"{fewest} or more")
 
 
 def check_run(run: Run) -> None:
@@ -206,33 +272,49 @@ def check_run(run: Run) -> None:
     _level("data", run.data, datasets.names())
     _level("model", run.model, levels.MODELS)
     _level("backend", run.backend, ("auto", "eager", "compiled"))
-    for name, least, most in (
+    if run.backend == "compiled":
+        _require("backend", run.backend, cost.has_compiler(), "auto or eager: no C++ compiler is here")
+    for key, least, most in (
         ("batch_size", 1, 1 << 20),
-        ("n_train", 1, 1 << 24),
-        ("depth", 1, 1000),
-        ("width", 1, 1 << 16),
+        ("data.n_train", 1, 1 << 24),
+        ("model.depth", 1, 1000),
+        ("model.width", 1, 1 << 16),
         ("updates", 1, 1 << 40),
         ("loss_points", 1, 10_000),
     ):
-        value = getattr(run, name)
-        _require(name, value, isinstance(value, int) and least <= value <= most, f"a whole number from {least} to {most}")
+        value = getattr(run, key.rsplit(".", 1)[-1])
+        fine = isinstance(value, int) and least <= value <= most
+        _require(key, value, fine, f"a whole number from {least} to {most}")
     _require("optimizer.lr", run.lr, math.isfinite(run.lr) and run.lr >= 0, "a finite number above 0")
     _require("dropout", run.dropout, 0 <= run.dropout < 1, "0 up to, but not including, 1")
     _require("optimizer.momentum", run.momentum, 0 <= run.momentum < 1, "0 up to, but not including, 1")
     _require("optimizer.weight_decay", run.weight_decay, 0 <= run.weight_decay < math.inf, "0 or more")
-    _require("batch_size", run.batch_size, run.batch_size <= run.n_train, f"at most data.n_train = {run.n_train}")
+    _require(
+        "batch_size", run.batch_size, run.batch_size <= run.n_train, f"at most data.n_train = {run.n_train}"
+    )
     if run.norm == "batch":
-        _require("batch_size", run.batch_size, run.batch_size > 1, "2 or more with norm=batch, whose variance needs two rows")
+        _require(
+            "batch_size",
+            run.batch_size,
+            run.batch_size > 1,
+            "2 or more with norm=batch, whose variance needs two rows",
+        )
 
 
 def _require(key: str, value: object, fine: bool, allowed: str) -> None:
     if not fine:
-        raise UsageError(f"{key}={value}: allowed is {allowed}")
+        raise UsageError(f"{key}={_line(value)}: allowed is {allowed}")
 
 
 def _level(key: str, value: object, allowed: Sequence[str]) -> None:
     if value not in allowed:
-        raise UsageError(f"{key}={value}: no such level; {_suggest(str(value), allowed)}allowed are {', '.join(allowed)}")
+        hint = _suggest(str(value), allowed)
+        raise UsageError(f"{key}={_line(value)}: no such level; {hint}allowed are {', '.join(allowed)}")
+
+
+def _line(value: object) -> str:
+    """As text on one line, whatever a user has pasted."""
+    return "".join(c if c.isprintable() else " " for c in str(value))
 
 
 def _suggest(value: str, allowed: Sequence[str]) -> str:
@@ -241,27 +323,41 @@ def _suggest(value: str, allowed: Sequence[str]) -> str:
 
 
 def _one_line(error: Exception, overrides: Sequence[str]) -> str:
-    """Hydra's message of several lines as one that names key, value and the allowed ones."""
-    text = str(error)
-    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
-        group, value = match.groups()
-        return f"{group}={value}: no such level; {_suggest(value, _choices(group))}allowed are {', '.join(_choices(group))}"
-    if match := re.search(r"Could not override '([^']+)'", text):
-        key = match.group(1)
-        return f"{key}: no such key; {_suggest(key, _keys())}allowed are {', '.join(_keys())}"
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("object_type")]
-    named = [o for o in overrides if "=" in o and o.split("=")[0].lstrip("+~") in text] or list(overrides)
-    return f"{' '.join(named)}: {lines[0] if lines else type(error).__name__}; see conf/config.yaml for keys and values"
+    """Hydra's message of several lines as one: what is left for it to find lies in the files of `conf`."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("object_type", "full_key"))]
+    found = " ".join(told[:2]) or type(error).__name__
+    return _line(f"{' '.join(overrides) or 'conf'}: {found}; see conf/config.yaml for keys and values")
 
 
 def _choices(group: str) -> list[str]:
     """What a group offers, in files and in the schema's store."""
     files = [path.stem for path in (CONF / group).glob("*.yaml")]
-    stored = [name[:-5] for name in ConfigStore.instance().list(group)] if group in ConfigStore.instance().repo else []
+    stored = (
+        [name[:-5] for name in ConfigStore.instance().list(group)]
+        if group in ConfigStore.instance().repo
+        else []
+    )
     return sorted({*files, *stored} - {"schema"})
 
 
 def _keys() -> list[str]:
-    schema = OmegaConf.structured(Config)
-    nested = {k: OmegaConf.is_config(schema._get_node(k)) for k in schema}
-    return [f"{k}.{inner}" if nested[k] else k for k in schema for inner in (schema[k] if nested[k] else [k])]
+    """What a person may set, groups first; a group's `name` is set by choosing the group."""
+    return [*_groups(), *(key for key in _leaves() if not key.endswith(".name"))]
+
+
+@cache
+def _groups() -> tuple[str, ...]:
+    """Keys whose value is a choice: a level or a file of `conf/KEY`."""
+    return tuple(key for key in get_type_hints(Config) if _choices(key))
+
+
+@cache
+def _leaves() -> dict[str, type]:
+    """Type of every key that holds a value, groups' inner keys with a dot."""
+    found = {}
+    for key, kind in get_type_hints(Config).items():
+        found |= (
+            {f"{key}.{k}": t for k, t in get_type_hints(kind).items()} if is_dataclass(kind) else {key: kind}
+        )
+    return found

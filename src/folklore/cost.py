@@ -60,8 +60,8 @@ def _eager_step(run: Run) -> float:
     """Microseconds a model-step."""
     units = run.depth * run.width
     normed, dropped = run.norm != "none", run.dropout > 0
-    fixed = parameters(run) * 1e-3 * _UPDATE.get(run.optimizer, 3.0) + run.depth * (1 + 12 * normed)
-    row = parameters(run) * 6 / 95e3 + units * (0.0018 + 0.0077 * normed + 0.003 * dropped)
+    fixed = parameters(run) * 1e-3 * _UPDATE.get(run.optimizer, 3.0) + run.depth * (1 + 10 * normed)
+    row = parameters(run) * 6 / 95e3 + units * (0.0018 + 0.0042 * normed + 0.003 * dropped)
     return fixed + row * run.batch_size * (1.5 if run.activation == "maxout" else 1)
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from folklore.choices import rate_of, read_choices
 from folklore.grid import Cell, Run
 from folklore.plan import Job, Plan
-from folklore.stages.jobs import rate_of, read_choices
 from folklore.store import Store
-
 
 Entry = tuple[Cell, str, int, Run]
 

@@ -14,7 +14,12 @@ from functools import cache, cached_property
 
 from folklore import cost, levels
 
-CONFIRM, TUNE, PILOT, PLACEBO = 0, 10_000, 20_000, 30_000  # first seed of each phase: no phase sees another's seeds
+CONFIRM, TUNE, PILOT, PLACEBO = (
+    0,
+    10_000,
+    20_000,
+    30_000,
+)  # first seed of each phase: no phase sees another's seeds
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,19 @@ class Run:
     @cached_property
     def key(self) -> str:
         """Same key, same numbers: 24 hex digits of configuration, data, code and numerics."""
-        identity = asdict(self) | {"code": self.code, "numerics": levels.numerics(), "dataset": data_identity(self.data)}
+        identity = asdict(self) | {
+            "code": self.code,
+            "numerics": levels.numerics(),
+            "dataset": data_identity(self.data),
+        }
         return digest(identity, 24)
 
     @property
     def graph(self) -> tuple:
         """What the compute graph depends on. Runs that agree in it can train in one stack."""
-        return tuple(getattr(self, name) for name in GRAPH_FIELDS) + (self.dropout > 0,) * (self.backend == "compiled")
+        return tuple(getattr(self, name) for name in GRAPH_FIELDS) + (self.dropout > 0,) * (
+            self.backend == "compiled"
+        )
 
 
 NUMBER_FIELDS = ("init", "dropout", "momentum", "weight_decay", "lr", "seed", "score_test")
@@ -133,7 +144,9 @@ class Study:
         """What each cell changes: the crossing of the factors, or the listed cells."""
         if self.cells:
             return [dict(cell) for cell in self.cells]
-        return [dict(zip(self.factors, combo, strict=True)) for combo in itertools.product(*self.factors.values())]
+        return [
+            dict(zip(self.factors, combo, strict=True)) for combo in itertools.product(*self.factors.values())
+        ]
 
 
 @dataclass(frozen=True)
@@ -160,12 +173,16 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        return digest({"study": self.study, "variant": self.variant, "run": asdict(self.run), "label": self.label}, 16)
+        return digest(
+            {"study": self.study, "variant": self.variant, "run": asdict(self.run), "label": self.label}, 16
+        )
 
     def tuning_runs(self, rates: tuple[float, ...]) -> list[Run]:
         """Runs of the tuning phase; they never see the test split."""
         return [
-            finished(replace(self.run, lr=lr, seed=TUNE + i)) for lr in rates for i in range(self.tuning_seeds)
+            finished(replace(self.run, lr=lr, seed=TUNE + i))
+            for lr in rates
+            for i in range(self.tuning_seeds)
         ]
 
     def confirming_runs(self, lr: float, replicates: range) -> list[Run]:

@@ -54,8 +54,15 @@ def corrected_p(claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]) 
     frozen = OmegaConf.to_container(OmegaConf.load(CONF / "families.yaml"))
     corrected: dict[str, float] = {}
     for family in sorted({c.claim.family for c in claims}):
-        p = {c.id: findings[c.id].p for c in claims if c.claim.family == family and findings[c.id].p is not None}
-        members = [*frozen.get(family, []), *sorted(set(p) - set(frozen.get(family, [])))]  # a user's own claim joins its family
+        p = {
+            c.id: findings[c.id].p
+            for c in claims
+            if c.claim.family == family and findings[c.id].p is not None
+        }
+        members = [
+            *frozen.get(family, []),
+            *sorted(set(p) - set(frozen.get(family, []))),
+        ]  # a user's own claim joins its family
         corrected |= holm(p, members)
     return corrected
 
@@ -67,7 +74,12 @@ def read_calibration(out: Path) -> dict | None:
 
 
 def _entry(
-    plan: Plan, claim: LoadedClaim, runs: pd.DataFrame | None, finding: Finding, p: float | None, entries: list[dict]
+    plan: Plan,
+    claim: LoadedClaim,
+    runs: pd.DataFrame | None,
+    finding: Finding,
+    p: float | None,
+    entries: list[dict],
 ) -> dict:
     criterion, said = claim.criterion, claim.claim
     verdict, found = finding.verdict(criterion.delta, p), finding.estimate
@@ -131,7 +143,10 @@ def family_size(family: str) -> int:
 
 def flipped(main: Verdict, other: Verdict) -> bool:
     """Whether another ground decides otherwise. A mere loss of power, decided to inconclusive, is no flip."""
-    return "inconclusive" not in (main.verdict, other.verdict) and (main.verdict, main.how) != (other.verdict, other.how)
+    return "inconclusive" not in (main.verdict, other.verdict) and (main.verdict, main.how) != (
+        other.verdict,
+        other.how,
+    )
 
 
 def trained(study: Study | None, runs: pd.DataFrame | None) -> str:
@@ -139,12 +154,16 @@ def trained(study: Study | None, runs: pd.DataFrame | None) -> str:
     if study is None or runs is None:
         return "Nothing is trained: the formula itself is checked in double precision."
     parts = []
-    for variant, group in runs.groupby("variant", sort=False):
+    for _, group in runs.groupby("variant", sort=False):
         confirmed, tuned = group[group["phase"] == "confirm"], group[group["phase"] == "tune"]
         rates = int(tuned.groupby("arm")["lr"].nunique().max()) if len(tuned) else 0
         updates = Counter(confirmed["updates"])
         span = f"{min(updates):,}" if len(updates) == 1 else f"{min(updates):,} to {max(updates):,}"
-        tuning = f"{study.rates.count} rates (up to {rates} where the grid moved) x {study.tuning_seeds} seeds to tune, then " if rates else ""
+        tuning = (
+            f"{study.rates.count} rates (up to {rates} where the grid moved) x {study.tuning_seeds} seeds to tune, then "
+            if rates
+            else ""
+        )
         parts.append(
             f"{_net(confirmed)} on {'/'.join(sorted(set(confirmed['data'])))}, {_range(confirmed['n_train'])} training rows, "
             f"{span} updates; {confirmed['arm'].nunique()} arms, each {tuning}{confirmed.groupby('arm').size().max()} fresh replicates"
@@ -171,8 +190,10 @@ def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | N
         worst = max((c.error for c in right or finding.checks), default=math.nan)
         if verdict.verdict == "holds":
             return f"All {len(finding.checks)} checks hold; the largest error is {worst:.1e}."
-        failed = sum(not c.holds for c in printed or finding.checks)
-        return f"{failed} of {len(printed or finding.checks)} formulas fail as printed; the corrected form holds with an error of at most {worst:.1e}."
+        said = printed or finding.checks
+        failed = sum(not c.holds for c in said)
+        wrong = f"{failed} of {len(said)} formulas fail as printed"
+        return f"{wrong}; the corrected form holds with an error of at most {worst:.1e}."
     if finding.undecidable:
         return f"Undecided: {finding.undecidable[0].lower()}{finding.undecidable[1:]}"
     e, c = finding.estimate, claim.criterion
@@ -183,9 +204,10 @@ def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | N
     words = {
         "supported": "The effect is",
         "inconclusive": "Undecided: the effect is",
-        "refuted": {"negligible": "Negligible: the effect is", "reversed": "The opposite holds: the effect is"}.get(
-            verdict.how, "Refuted: the effect is"
-        ),
+        "refuted": {
+            "negligible": "Negligible: the effect is",
+            "reversed": "The opposite holds: the effect is",
+        }.get(verdict.how, "Refuted: the effect is"),
     }
     if finding.equivalence and verdict.verdict == "supported":
         words["supported"] = "No difference of interest: it is"

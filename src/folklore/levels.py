@@ -64,7 +64,11 @@ def _shared() -> str:
     for path in sorted(CORE.glob("*.py")):
         tree = ast.parse(path.read_text())
         is_level_module = path.stem in MODULES.values()
-        kept = [n for n in tree.body if not (is_level_module and isinstance(n, ast.FunctionDef) and n.name[0] != "_")]
+        kept = [
+            n
+            for n in tree.body
+            if not (is_level_module and isinstance(n, ast.FunctionDef) and n.name[0] != "_")
+        ]
         parts += [path.stem, *(_canonical(node) for node in kept)]
     return "\n".join(parts)
 
@@ -78,4 +82,8 @@ def _canonical(node: ast.AST) -> str:
 
 
 def _is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

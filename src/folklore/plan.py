@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 from folklore import cost
 from folklore.config import Config, compose
+from folklore.errors import UsageError
 from folklore.grid import Cell, Study, digest, finished
 from folklore.studies import cells, studies
 
@@ -35,7 +37,8 @@ class Unit:
         """Expected core-seconds."""
         runs = len(self.replicates) if phase == "confirm" else None
         return sum(
-            cost.seconds(finished(c.run)) * (runs if runs is not None else c.rates.count * c.tuning_seeds * c.tuned)
+            cost.seconds(finished(c.run))
+            * (runs if runs is not None else c.rates.count * c.tuning_seeds * c.tuned)
             for c in self.cells
         )
 
@@ -66,10 +69,7 @@ class Job:
     def identity(self) -> str:
         """Changes when anything that the job trains changes: cells, rates, seeds, code or data."""
         parts = [
-            (cell.key, cell.run.key, str(cell.rates), cell.center, cell.tuning_seeds, cell.tune_on, cell.target)
-            + (cell.leader, cell.times, cell.half_replicates, unit.first, unit.last)
-            for unit in self.units
-            for cell in unit.cells
+            (asdict(cell), cell.run.key, unit.first, unit.last) for unit in self.units for cell in unit.cells
         ]
         return digest([self.phase, *parts], 16)
 
@@ -85,14 +85,20 @@ class Plan:
         return [job for job in self.jobs if job.phase == phase]
 
     def job(self, phase: str, name: str) -> Job:
-        return next(job for job in self.jobs if (job.phase, job.name) == (phase, name))
+        """UsageError when the plan has no such job."""
+        for job in self.jobs:
+            if (job.phase, job.name) == (phase, name):
+                return job
+        raise UsageError(
+            f"{phase} {name}: no such job in profile {self.config.profile.name}; `snakemake -n` shows all of them"
+        )
 
     def chunks(self) -> list[list[Job]]:
         """Confirming jobs in groups that are imported into the tracker together: few, for an import costs seconds to start."""
         jobs = self.phase("confirm")
         count = max(1, min(len(jobs), round(self.runs / CHUNK_RUNS)))
         cuts = [round(len(jobs) * i / count) for i in range(count + 1)]
-        return [jobs[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [jobs[a:b] for a, b in pairwise(cuts)]
 
     @property
     def runs(self) -> int:
@@ -112,7 +118,9 @@ def make_plan(overrides: Sequence[str] = ()) -> Plan:
     units = _units(all_cells)
     limit = config.profile.job_seconds
     tuning = _pack([u for u in units if any(c.tuned for c in u.cells)], "tune", limit)
-    tuned_in = {cell.key: job.name for job in tuning for unit in job.units for cell in unit.cells if cell.tuned}
+    tuned_in = {
+        cell.key: job.name for job in tuning for unit in job.units for cell in unit.cells if cell.tuned
+    }
     confirming = _pack([piece for unit in units for piece in _pieces(unit, limit)], "confirm", limit)
     by_label = {(c.study, c.variant, c.label): c for c in all_cells}
     confirming = [replace(job, needs=_needs(job, tuned_in, by_label)) for job in confirming]
@@ -131,7 +139,7 @@ def _pieces(unit: Unit, limit: float) -> list[Unit]:
     whole = unit.seconds("confirm")
     count = max(1, min(round(whole / limit), (unit.last * len(unit.cells)) // 8, unit.last))
     cuts = [round(unit.last * i / count) for i in range(count + 1)]
-    return [replace(unit, first=a, last=b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [replace(unit, first=a, last=b) for a, b in pairwise(cuts)]
 
 
 def _pack(units: Sequence[Unit], phase: str, limit: float) -> list[Job]:

@@ -19,6 +19,7 @@ from folklore.plan import Job, Plan
 from folklore.store import atomic_write
 
 EVERY = 10.0  # seconds between two lines
+PARENT = "FOLKLORE_PARENT"  # process id of the workflow, set by the Snakefile
 FRESH = 30.0  # a job whose heartbeat is older is not training now
 
 
@@ -73,12 +74,16 @@ class Progress:
         atomic_write(self.folder / f"{self.job.phase}-{self.job.name}.json", json.dumps(state))
 
     def _say(self, what: str) -> None:
-        print(line(self.folder.parent, self.plan, f"{self.job.phase} {self.job.name}: {what}"), file=sys.stderr, flush=True)
+        print(
+            line(self.folder.parent, self.plan, f"{self.job.phase} {self.job.name}: {what}"),
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def session() -> str:
     """Names the workflow that runs now, so that an earlier one's speed and pauses do not count."""
-    return os.environ.get("FOLKLORE_PARENT", "alone")
+    return os.environ.get(PARENT, "alone")
 
 
 def line(out: Path, plan: Plan, what: str) -> str:

@@ -6,6 +6,7 @@ whole part or none. Timings live apart because they alone differ between two mac
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -73,7 +74,10 @@ class Store:
     def add(self, rows: list[dict], seconds: dict[str, float]) -> None:
         """Add the results of a stack."""
         _write(self.runs, pa.Table.from_pylist(sorted(rows, key=lambda row: row["run_key"]), SCHEMA))
-        _write(self.timings, pa.Table.from_pylist([{"run_key": k, "seconds": s} for k, s in sorted(seconds.items())], TIMINGS))
+        _write(
+            self.timings,
+            pa.Table.from_pylist([{"run_key": k, "seconds": s} for k, s in sorted(seconds.items())], TIMINGS),
+        )
 
     def seconds(self) -> pd.Series:
         """Seconds of one core by run key, the first measurement of each."""
@@ -106,19 +110,36 @@ def atomic_write(target: Path, content: bytes | str) -> None:
 
 def _read(folder: Path, columns: list[str]) -> pa.Table:
     schema = SCHEMA if "status" in columns or folder.name == "runs" else TIMINGS
-    parts = [part for path in sorted(folder.glob("*.parquet")) if (part := _sound(path, columns, schema)) is not None]
+    parts = [
+        part
+        for path in sorted(folder.glob("*.parquet"))
+        if (part := _sound(path, columns, schema)) is not None
+    ]
     if not parts:
         return pa.schema([schema.field(name) for name in columns]).empty_table()
     return pa.concat_tables(parts)
 
 
 def _sound(path: Path, columns: list[str], schema: pa.Schema) -> pa.Table | None:
-    content = path.read_bytes()
+    """The part's columns; None, and the part set aside, when its bytes or its layout are not what they should be."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # another job has just set it aside
+        return None
     whole = hashlib.sha256(content).hexdigest()[:NAME_DIGITS] == path.stem
-    table = pq.read_table(io.BytesIO(content)) if whole else None
+    table = _table(content) if whole else None
     if table is not None and table.schema.equals(schema):
         return table.select(columns)
-    aside = path.with_suffix(".damaged" if not whole else ".old")
-    os.replace(path, aside)
-    log.warning("%s is %s: set aside as %s, its runs are trained again", path, "damaged" if not whole else "of an older layout", aside.name)
+    aside = path.with_suffix(".old" if table is not None else ".damaged")
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, aside)
+    what = "of an older layout" if table is not None else "damaged"
+    log.warning("%s is %s: set aside as %s, its runs are trained again", path, what, aside.name)
     return None
+
+
+def _table(content: bytes) -> pa.Table | None:
+    try:
+        return pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError):
+        return None

@@ -18,11 +18,17 @@ from folklore.grid import FIELDS, Cell, Rates, Run, Study, arm_label, finished
 _CELL_WORDS = {"label", "lr_of", "lr_times"}
 
 
-def studies(profile: ProfileConfig, claims: Iterable[LoadedClaim] | None = None, conf: Path = CONF) -> list[Study]:
+def studies(
+    profile: ProfileConfig, claims: Iterable[LoadedClaim] | None = None, conf: Path = CONF
+) -> list[Study]:
     """The studies to train, by name: each claim's own, and the files of `conf/study`."""
     claims = discover() if claims is None else claims
     own = [c.design for c in claims if isinstance(c.design, Study) and _wanted(profile, c.id, c.design.name)]
-    shared = [_named(c.study, claims) for c in claims if isinstance(c.design, str) and _wanted(profile, c.id, c.study)]
+    shared = [
+        _named(c.study, claims)
+        for c in claims
+        if isinstance(c.design, str) and _wanted(profile, c.id, c.study)
+    ]
     filed = [read_study(path, profile) for path in sorted((conf / "study").glob("*.yaml"))]
     found = {s.name: s for s in [*own, *shared, *(s for s in filed if _wanted(profile, s.name))]}
     return [scaled(found[name], profile) for name in sorted(found)]
@@ -54,13 +60,21 @@ def read_study(path: Path, profile: ProfileConfig) -> Study:
 def cells(study: Study, base: Config) -> list[Cell]:
     """Every arm of a study and its variants, validated."""
     profile = base.profile
-    found = [_cell(version, label, levels, base) for label, version in study.versions() for levels in version.levels_of_cells()]
+    found = [
+        _cell(version, label, levels, base)
+        for label, version in study.versions()
+        for levels in version.levels_of_cells()
+    ]
     labels = {(c.variant, c.label) for c in found}
     for cell in found:
         if cell.leader and (cell.variant, cell.leader) not in labels:
-            raise UsageError(f"study {study.name}: lr_of={cell.leader}: no such arm; name the label of an arm of the study")
+            raise UsageError(
+                f"study {study.name}: lr_of={cell.leader}: no such arm; name the label of an arm of the study"
+            )
     if len({c.key for c in found}) != len(found):
-        raise UsageError(f"study {study.name}: two arms of profile {profile.name} are the same; give each its own label or levels")
+        raise UsageError(
+            f"study {study.name}: two arms of profile {profile.name} are the same; give each its own label or levels"
+        )
     return found
 
 
@@ -73,9 +87,14 @@ def scaled(study: Study, profile: ProfileConfig) -> Study:
     rates = replace(
         study.rates, count=cap(study.rates.count, profile.rates), widen=cap(study.rates.widen, profile.widen)
     )
-    capped = {"replicates": profile.replicates, "half_replicates": profile.half_replicates, "tuning_seeds": profile.tuning_seeds}
+    capped = {
+        "replicates": profile.replicates,
+        "half_replicates": profile.half_replicates,
+        "tuning_seeds": profile.tuning_seeds,
+    }
     variants = tuple(
-        replace(v, study={k: cap(n, capped[k]) if k in capped else n for k, n in v.study.items()}) for v in study.variants
+        replace(v, study={k: cap(n, capped[k]) if k in capped else n for k, n in v.study.items()})
+        for v in study.variants
     )
     numbers = {name: cap(getattr(study, name), most) for name, most in capped.items()}
     return replace(study, rates=rates, variants=variants, **numbers)
@@ -86,7 +105,9 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
     changes = {**study.fixed, **{k: v for k, v in levels.items() if k not in _CELL_WORDS}}
     unknown = set(changes) - set(FIELDS)
     if unknown:
-        raise UsageError(f"study {study.name}: {sorted(unknown)[0]}: no such factor; allowed are {', '.join(FIELDS)}")
+        raise UsageError(
+            f"study {study.name}: {sorted(unknown)[0]}: no such factor; allowed are {', '.join(FIELDS)}"
+        )
     start = replace(configuration.run_of(base), lr=0.0, seed=0, backend="auto")
     run = replace(start, **changes)
     if "updates" not in changes:
@@ -114,7 +135,9 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
 def _budgeted(run: Run, profile: ProfileConfig) -> Run:
     if profile.budget == 1.0:
         return run
-    return replace(run, updates=max(min(profile.least_updates, run.updates), round(run.updates * profile.budget)))
+    return replace(
+        run, updates=max(min(profile.least_updates, run.updates), round(run.updates * profile.budget))
+    )
 
 
 def _wanted(profile: ProfileConfig, *names: str | None) -> bool:
@@ -125,7 +148,9 @@ def _named(name: str | None, claims: Iterable[LoadedClaim]) -> Study:
     for claim in claims:
         if isinstance(claim.design, Study) and claim.design.name == name:
             return claim.design
-    raise UsageError(f"DESIGN={name!r}: no claim defines a study of this name; name an existing one or write a Study")
+    raise UsageError(
+        f"DESIGN={name!r}: no claim defines a study of this name; name an existing one or write a Study"
+    )
 
 
 def _typed(row: dict[str, str]) -> dict[str, object]:
@@ -136,11 +161,15 @@ def _check_covers(cells: list[dict], levels: dict[str, tuple], path: Path) -> No
     for factor, wanted in levels.items():
         missing = [level for level in wanted if level not in {cell[factor] for cell in cells}]
         if missing:
-            raise UsageError(f"{factor}={missing[0]}: in conf/factors.yaml but not in {path.name}; `make design` adds cells for it")
+            raise UsageError(
+                f"{factor}={missing[0]}: in conf/factors.yaml but not in {path.name}; `make design` adds cells for it"
+            )
     for cell in cells:
         gone = [f for f, level in cell.items() if level not in levels[f]]
         if gone:
-            raise UsageError(f"{gone[0]}={cell[gone[0]]}: in {path.name} but not in conf/factors.yaml; `make design` drops its cells")
+            raise UsageError(
+                f"{gone[0]}={cell[gone[0]]}: in {path.name} but not in conf/factors.yaml; `make design` drops its cells"
+            )
 
 
 def _fraction(cells: list[dict], n: int) -> list[dict]:

@@ -88,5 +88,7 @@ def tune(cells: Sequence[Cell], train: Train) -> dict[str, dict]:
 def _score(cell: Cell, result: dict) -> float:
     """Higher is better, always finite; a diverged run has scored chance."""
     if cell.tune_on == "steps":
-        return speed_score(cell.target, np.asarray(result["loss_step"]), np.asarray(result["loss_curve"], dtype=float))
+        return speed_score(
+            cell.target, np.asarray(result["loss_step"]), np.asarray(result["loss_curve"], dtype=float)
+        )
     return float(result["val_accuracy"])

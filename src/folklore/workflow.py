@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -17,11 +18,25 @@ from typing import IO
 from folklore import datasets
 from folklore.config import CONF
 from folklore.plan import Job, Plan, make_plan
-from folklore.stages.command import PARENT
+from folklore.progress import PARENT
 from folklore.studies import wanted_claims
 
-SOURCE = Path(__file__).parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_PACKAGE = "src/folklore"
+_DRAWING = [f"{_PACKAGE}/{place}" for place in ("claims", "stats", "figures", "frames.py")]
+BEHIND = {
+    "calibrate": [
+        f"{_PACKAGE}/{place}" for place in ("calibration.py", "stages/calibrate.py", "stats", "core")
+    ],
+    "judge": [
+        *(f"{_PACKAGE}/{place}" for place in ("claims", "stats", "judging.py", "frames.py", "criteria.py")),
+        "conf/criteria.jsonl",
+        "conf/families.yaml",
+    ],
+    "draw": _DRAWING,
+    "analyse": [*_DRAWING, f"{_PACKAGE}/stages/analyse.py", "conf/factors.yaml"],
+    "render": [*(f"{_PACKAGE}/{place}" for place in ("report", "figures", "stages/render.py")), "reports"],
+}
 _held: list[IO[str]] = []
 
 
@@ -35,9 +50,10 @@ def overrides_of(config: Mapping[str, object]) -> list[str]:
 
 
 def prepare_environment() -> None:
-    """One thread a job, nothing sent anywhere, and jobs that end with their workflow."""
+    """One thread a job, this interpreter, nothing sent anywhere, and jobs that end with their workflow."""
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ[PARENT] = str(os.getpid())
 
@@ -60,15 +76,21 @@ def heal(folder: Path = Path(".snakemake")) -> bool:
 
 
 @cache
-def code(*places: str) -> str:
-    """Identity of the source behind a rule: files and folders of the package, or of the project with a leading slash."""
-    paths = [CONF.parent / p[1:] if p.startswith("/") else SOURCE / p for p in places]
-    files = sorted(f for path in paths for f in ([path] if path.is_file() else path.rglob("*")) if _is_source(f))
+def code(rule: str) -> str:
+    """Identity of the source that a rule's result depends on, so that an edit makes it again, and only it."""
+    paths = [CONF.parent / place for place in BEHIND[rule]]
+    files = sorted(
+        f for path in paths for f in ([path] if path.is_file() else path.rglob("*")) if _is_source(f)
+    )
     return hashlib.sha256(b"".join(f.name.encode() + f.read_bytes() for f in files)).hexdigest()[:16]
 
 
 def _is_source(path: Path) -> bool:
-    return path.is_file() and path.suffix in {".py", ".typ", ".yaml", ".csv", ".jsonl", ".bib"}
+    return (
+        path.is_file()
+        and path.suffix in {".py", ".typ", ".yaml", ".csv", ".jsonl", ".bib"}
+        and "example" not in path.parts
+    )
 
 
 class Flow:
@@ -90,7 +112,10 @@ class Flow:
 
     def data_of(self, phase: str, name: str) -> list[str]:
         """Data files that a job reads."""
-        return [f"results/data/{d}.npz" for d in sorted({c.run.data for u in self.job(phase, name).units for c in u.cells})]
+        return [
+            f"results/data/{d}.npz"
+            for d in sorted({c.run.data for u in self.job(phase, name).units for c in u.cells})
+        ]
 
     def results(self) -> list[str]:
         """Everything that judging reads."""
@@ -100,7 +125,9 @@ class Flow:
         """What one import into the tracker waits for."""
         jobs = self.plan.chunks()[int(chunk)]
         needs = sorted({name for job in jobs for name in job.needs})
-        return [f"results/confirm/{job.name}.json" for job in jobs] + [f"results/tune/{name}.json" for name in needs]
+        return [f"results/confirm/{job.name}.json" for job in jobs] + [
+            f"results/tune/{name}.json" for name in needs
+        ]
 
     def chunks(self) -> list[str]:
         return [f"{i:02d}" for i in range(len(self.plan.chunks()))]

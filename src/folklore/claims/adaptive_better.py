@@ -1,13 +1,14 @@
 """Adaptive optimizers are better; use Adam
 
-The lectures recommend a rate for every parameter instead of one for all: Adagrad, RMSprop, Adam. Two questions hide in this. With the
-settings that a library ships, which optimizer does best? And with the same effort of tuning for each, which does? Choi and colleagues
-argue that with full tuning a more general optimizer never loses to a special case of itself; Schmidt and colleagues found no optimizer
-that dominates.
+The lectures recommend a rate for every parameter instead of one for all: Adagrad, RMSprop, Adam. Two
+questions hide in this. With the settings that a library ships, which optimizer does best? And with the same
+effort of tuning for each, which does? Choi and colleagues argue that with full tuning a more general
+optimizer never loses to a special case of itself; Schmidt and colleagues found no optimizer that dominates.
 
-The verdict is about the second question, for the first is about the libraries' authors: Adam against SGD with momentum, both over the
-same number of rates a factor of two apart, the learning rate being the only thing tuned. All six optimizers are trained, tuned and
-with PyTorch's defaults (SGD and momentum have none; .01 is used), and stand in the tables.
+The verdict is about the second question, for the first is about the libraries' authors: Adam against SGD
+with momentum, both over the same number of rates a factor of two apart, the learning rate being the only
+thing tuned. All six optimizers are trained, tuned and with PyTorch's defaults (SGD and momentum have none;
+.01 is used), and stand in the tables.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -17,10 +18,12 @@ CLAIM = Claim(
     kind="S",
     family="optimisation",
     lectures=(1, 2, 3),
-    paper="Choi et al. 2019, arXiv:1910.05446; Schmidt et al. 2021, arXiv:2007.01547; Wilson et al. 2017, arXiv:1705.08292",
-    reported="Choi: Adam is never worse than momentum once everything is tuned. Schmidt: no optimizer clearly dominates 14 others. "
-    "Wilson: adaptive methods generalise worse than SGD.",
-    limits="Only the learning rate is tuned; Choi's argument needs epsilon and the betas tuned, too. A small MLP with a constant rate.",
+    paper="Choi et al. 2019, arXiv:1910.05446; Schmidt et al. 2021, arXiv:2007.01547; Wilson et al. 2017, "
+    "arXiv:1705.08292",
+    reported="Choi: Adam is never worse than momentum once everything is tuned. Schmidt: no optimizer "
+    "clearly dominates 14 others. Wilson: adaptive methods generalise worse than SGD.",
+    limits="Only the learning rate is tuned; Choi's argument needs epsilon and the betas tuned, too. A "
+    "small MLP with a constant rate.",
 )
 
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "adadelta", "rmsprop", "adam")
@@ -51,8 +54,8 @@ DESIGN = Study(
 )
 
 CRITERION = Criterion(
-    text="Test accuracy of Adam minus that of SGD with momentum .9, both with their learning rate tuned over the same number of rates; "
-    "smallest effect of interest 1 point.",
+    text="Test accuracy of Adam minus that of SGD with momentum .9, both with their learning rate tuned "
+    "over the same number of rates; smallest effect of interest 1 point.",
     metric="test accuracy",
     unit="points",
     delta=0.01,
@@ -79,8 +82,19 @@ def _training(runs):
 
     rows = []
     for arm, group in runs[runs["phase"] == "confirm"].groupby("arm", sort=False):
-        rows.append((arm, f"{group['lr'].iloc[0]:.3g}", f"{group['train_loss'].median():.3f}", f"{100 * group['test_accuracy'].mean():.1f}"))
-    return Table("Training and test", ("optimizer", "rate", "final training loss (median)", "test accuracy (%)"), tuple(rows))
+        rows.append(
+            (
+                arm,
+                f"{group['lr'].iloc[0]:.3g}",
+                f"{group['train_loss'].median():.3f}",
+                f"{100 * group['test_accuracy'].mean():.1f}",
+            )
+        )
+    return Table(
+        "Training and test",
+        ("optimizer", "rate", "final training loss (median)", "test accuracy (%)"),
+        tuple(rows),
+    )
 
 
 def plot(runs, finding):

@@ -107,7 +107,11 @@ class LoadedClaim:
 def discover() -> tuple[LoadedClaim, ...]:
     """All claims of this package, by id."""
     package = importlib.import_module("folklore.claims")
-    stems = [m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "base" and not m.name.startswith("_")]
+    stems = [
+        m.name
+        for m in pkgutil.iter_modules(package.__path__)
+        if m.name != "base" and not m.name.startswith("_")
+    ]
     return tuple(load(importlib.import_module(f"folklore.claims.{stem}")) for stem in sorted(stems))
 
 

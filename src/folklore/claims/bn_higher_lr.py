@@ -1,13 +1,16 @@
 """Batch normalisation allows higher learning rates
 
-Without normalisation a large step changes the scale of every later layer and training blows up; the paper reports that Inception
-diverged at five times its rate. With batch normalisation the scale of the weights cancels, so larger steps should survive.
+Without normalisation a large step changes the scale of every later layer and training blows up; the paper
+reports that Inception diverged at five times its rate. With batch normalisation the scale of the weights
+cancels, so larger steps should survive.
 
-We train both networks over eleven rates a factor of two apart, from small to absurd, with the same seeds, and note for each seed the
-largest rate of the unbroken range at which the network still learns: its mean training loss at the end is finite and well below that of
-guessing. Nothing is tuned, for the limit itself is the result. The effect is the binary logarithm of the ratio of the two limits.
+We train both networks over eleven rates a factor of two apart, from small to absurd, with the same seeds,
+and note for each seed the largest rate of the unbroken range at which the network still learns: its mean
+training loss at the end is finite and well below that of guessing. Nothing is tuned, for the limit itself
+is the result. The effect is the binary logarithm of the ratio of the two limits.
 
-A higher limit is not yet a benefit: whether higher rates also train faster or better is asked by bn-lr-ladder.
+A higher limit is not yet a benefit: whether higher rates also train faster or better is asked by
+bn-lr-ladder.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -18,7 +21,8 @@ CLAIM = Claim(
     family="normalisation",
     lectures=(3,),
     paper="Ioffe & Szegedy 2015, arXiv:1502.03167, sec. 3.3 and 4.2.1",
-    reported="Inception diverges at five times its rate; with batch normalisation thirty times the rate trains.",
+    reported="Inception diverges at five times its rate; with batch normalisation thirty times the rate "
+    "trains.",
     limits="300 updates of a small MLP with plain SGD: a rate that survives these may fail later.",
 )
 
@@ -33,8 +37,9 @@ DESIGN = Study(
 )
 
 CRITERION = Criterion(
-    text="log2 of the largest rate that still learns (mean training loss of the last window finite and below 2.0, where guessing has 2.3) "
-    "with batch normalisation minus the same without, seed by seed; smallest effect of interest half an octave.",
+    text="log2 of the largest rate that still learns (mean training loss of the last window finite and "
+    "below 2.0, where guessing has 2.3) with batch normalisation minus the same without, seed by seed; "
+    "smallest effect of interest half an octave.",
     metric="largest stable rate, with against without",
     unit="octaves",
     delta=0.5,
@@ -54,9 +59,13 @@ def judge(runs, criterion):
     none = int(limits["none"].sum())
     notes = []
     if top:
-        notes.append(f"In {top} of {len(limits)} cases even the highest rate of the grid still learnt: the limit lies higher than counted.")
+        notes.append(
+            f"In {top} of {len(limits)} cases even the highest rate of the grid still learnt: the limit lies higher than counted."
+        )
     if none:
-        notes.append(f"In {none} of {len(limits)} cases no rate learnt; the limit counts as one octave below the grid.")
+        notes.append(
+            f"In {none} of {len(limits)} cases no rate learnt; the limit counts as one octave below the grid."
+        )
     return replace(finding, notes=(*notes, *finding.notes))
 
 
@@ -109,11 +118,29 @@ def plot(runs, finding):
         for quantile, style_ in ((0.5, "-"), (0.9, ":")):
             middle = filled.groupby("lr")["shown"].quantile(quantile, interpolation="nearest").clip(upper=10)
             label = f"{names[norm]}, {'median' if quantile == 0.5 else 'worst tenth'}"
-            left.plot(middle.index, middle, style_, marker="o" if quantile == 0.5 else None, markersize=3, color=colours[names[norm]], label=label)
+            left.plot(
+                middle.index,
+                middle,
+                style_,
+                marker="o" if quantile == 0.5 else None,
+                markersize=3,
+                color=colours[names[norm]],
+                label=label,
+            )
     left.axhline(CRITERION.settings["loss"], color=style.MUTED, linestyle=(0, (2, 2)), linewidth=1)
     claims.rate_axis(left)
     left.set_ylabel("training loss after 300 updates\n(10: diverged or worse)")
     claims.legend_above(left, columns=1)
-    claims.arm_points(right, finding.rows, ["no norm", "batch norm"], scale=1.0, xlabel="log2 of the largest stable rate", decimals=2)
+    claims.arm_points(
+        right,
+        finding.rows,
+        ["no norm", "batch norm"],
+        scale=1.0,
+        xlabel="log2 of the largest stable rate",
+        decimals=2,
+    )
     words = claims.rows_in_words(finding.rows, scale=1.0, unit="", decimals=2)
-    return figure, f"Left: training loss against learning rate with and without batch norm. Right: log2 of the largest stable rate: {words}."
+    return (
+        figure,
+        f"Left: training loss against learning rate with and without batch norm. Right: log2 of the largest stable rate: {words}.",
+    )

@@ -1,15 +1,17 @@
 """Batch normalisation at five and thirty times the rate: the lecture's table
 
-The lecture prints four lines from the batch normalisation paper: Inception needs 31.0 million steps to 72.2 %; with batch
-normalisation 13.3 million; at five times the rate 2.1 million and a better final accuracy; at thirty times 2.7 million and a better one
-still. The table reads as if the rate alone did it.
+The lecture prints four lines from the batch normalisation paper: Inception needs 31.0 million steps to 72.2
+%; with batch normalisation 13.3 million; at five times the rate 2.1 million and a better final accuracy; at
+thirty times 2.7 million and a better one still. The table reads as if the rate alone did it.
 
-It did not: the fast rows also dropped dropout, cut the L2 penalty to a fifth, decayed the rate faster, shuffled better and augmented
-less. We rebuild the table with the rate alone, and then with that part of the bundle that our networks have (a fifth of the weight
-decay, a decaying rate); our baseline has no dropout and no augmentation to take away.
+It did not: the fast rows also dropped dropout, cut the L2 penalty to a fifth, decayed the rate faster,
+shuffled better and augmented less. We rebuild the table with the rate alone, and then with that part of the
+bundle that our networks have (a fifth of the weight decay, a decaying rate); our baseline has no dropout
+and no augmentation to take away.
 
-The rate of the plain network is tuned; the rows with batch normalisation use one, five and thirty times that rate, untuned, as the table
-does. What decides is its central line: whether batch normalisation at five times the rate is faster than at one time.
+The rate of the plain network is tuned; the rows with batch normalisation use one, five and thirty times
+that rate, untuned, as the table does. What decides is its central line: whether batch normalisation at five
+times the rate is faster than at one time.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -20,9 +22,11 @@ CLAIM = Claim(
     family="normalisation",
     lectures=(4,),
     paper="Ioffe & Szegedy 2015, arXiv:1502.03167, fig. 3",
-    reported="Steps to 72.2 %: Inception 31.0 million, BN 13.3, BN x5 2.1, BN x30 2.7; best accuracy 72.2, 72.7, 73.0 and 74.8 %.",
-    limits="The rate of the plain network was tuned here; the paper's baseline may have been below its own best rate, which would leave "
-    "more room above it. Small networks, no dropout or augmentation in the bundle.",
+    reported="Steps to 72.2 %: Inception 31.0 million, BN 13.3, BN x5 2.1, BN x30 2.7; best accuracy 72.2, "
+    "72.7, 73.0 and 74.8 %.",
+    limits="The rate of the plain network was tuned here; the paper's baseline may have been below its own "
+    "best rate, which would leave more room above it. Small networks, no dropout or augmentation in the "
+    "bundle.",
 )
 
 _PLAIN = "plain"
@@ -57,8 +61,9 @@ DESIGN = Study(
 )
 
 CRITERION = Criterion(
-    text="log2 of the updates to a training loss of .8 (Fashion-MNIST .45) with batch normalisation at the plain network's rate minus the "
-    "same at five times that rate; runs censored at the budget; smallest ratio of interest 1.1.",
+    text="log2 of the updates to a training loss of .8 (Fashion-MNIST .45) with batch normalisation at the "
+    "plain network's rate minus the same at five times that rate; runs censored at the budget; smallest "
+    "ratio of interest 1.1.",
     metric="steps to the target, BN x1 against BN x5",
     unit="octaves",
     delta=0.1375,
@@ -66,7 +71,12 @@ CRITERION = Criterion(
     settings={"main": 0.8, "fashion_mnist": 0.45},
 )
 
-_PAPER = {"plain": ("31.0", "72.2"), "BN x1": ("13.3", "72.7"), "BN x5": ("2.1", "73.0"), "BN x30": ("2.7", "74.8")}
+_PAPER = {
+    "plain": ("31.0", "72.2"),
+    "BN x1": ("13.3", "72.7"),
+    "BN x5": ("2.1", "73.0"),
+    "BN x30": ("2.7", "74.8"),
+}
 
 
 def judge(runs, criterion):
@@ -91,9 +101,22 @@ def _ladder(runs, criterion):
         mine, never = steps.loc[group.index], int((steps.loc[group.index] >= group["updates"]).sum())
         paper = _PAPER.get(arm, ("", ""))
         reached = f"{np.mean(mine):,.0f}" + (f" ({never} of {len(group)} never)" if never else "")
-        rows.append((arm, f"{group['lr'].iloc[0]:.3g}", reached, f"{100 * group['test_accuracy'].mean():.1f}", *paper))
-    columns = ("", "rate", "mean updates to the target", "test accuracy (%)", "paper: steps to 72.2 % (millions)", "paper: best (%)")
-    return Table("The ladder: ours beside the paper's (mean updates count a run that never arrives with its whole budget)", columns, tuple(rows))
+        rows.append(
+            (arm, f"{group['lr'].iloc[0]:.3g}", reached, f"{100 * group['test_accuracy'].mean():.1f}", *paper)
+        )
+    columns = (
+        "",
+        "rate",
+        "mean updates to the target",
+        "test accuracy (%)",
+        "paper: steps to 72.2 % (millions)",
+        "paper: best (%)",
+    )
+    return Table(
+        "The ladder: ours beside the paper's (mean updates count a run that never arrives with its whole budget)",
+        columns,
+        tuple(rows),
+    )
 
 
 def plot(runs, finding):

@@ -1,15 +1,17 @@
 """Batch normalisation needs a large batch
 
-Batch normalisation estimates mean and variance from the batch. With two samples that estimate is nearly worthless: after normalisation
-each unit is plus or minus one, whatever the input was. Wu and He report that ResNet-50 on ImageNet gets 34.7 % error with batch
-normalisation at two images a worker, where group normalisation stays at 24.1 %.
+Batch normalisation estimates mean and variance from the batch. With two samples that estimate is nearly
+worthless: after normalisation each unit is plus or minus one, whatever the input was. Wu and He report that
+ResNet-50 on ImageNet gets 34.7 % error with batch normalisation at two images a worker, where group
+normalisation stays at 24.1 %.
 
-The claim is an interaction: what batch normalisation brings at batch 32 minus what it brings at batch 2, every arm with its own tuned
-rate, the same number of samples for all.
+The claim is an interaction: what batch normalisation brings at batch 32 minus what it brings at batch 2,
+every arm with its own tuned rate, the same number of samples for all.
 
-Two effects can make small batches bad, and they are separated. One is in training: noisy moments spoil the gradients. The other is in
-evaluation: the moving averages of noisy moments are off. The second is removed by recomputing the moments on training rows after
-training, and the same interaction is shown with those scores.
+Two effects can make small batches bad, and they are separated. One is in training: noisy moments spoil the
+gradients. The other is in evaluation: the moving averages of noisy moments are off. The second is removed
+by recomputing the moments on training rows after training, and the same interaction is shown with those
+scores.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -20,8 +22,10 @@ CLAIM = Claim(
     family="normalisation",
     lectures=(1,),
     paper="Wu & He 2018, arXiv:1803.08494, fig. 1 and table 2",
-    reported="ImageNet error at batch 2 a worker: 34.7 % with batch normalisation, 24.1 % with group normalisation.",
-    limits="Fully connected layers: in convolutions every image adds many positions to the estimate, which makes small batches milder.",
+    reported="ImageNet error at batch 2 a worker: 34.7 % with batch normalisation, 24.1 % with group "
+    "normalisation.",
+    limits="Fully connected layers: in convolutions every image adds many positions to the estimate, which "
+    "makes small batches milder.",
 )
 
 DESIGN = Study(
@@ -35,14 +39,20 @@ DESIGN = Study(
         Variant(
             "fashion_mnist",
             fixed={"data": "fashion_mnist", "n_train": 8192},
-            study={"samples": 8192, "replicates": 12, "half_replicates": 0, "rates": Rates(count=5), "tuning_seeds": 2},
+            study={
+                "samples": 8192,
+                "replicates": 12,
+                "half_replicates": 0,
+                "rates": Rates(count=5),
+                "tuning_seeds": 2,
+            },
         ),
     ),
 )
 
 CRITERION = Criterion(
-    text="(BN minus no norm at batch 32) minus (BN minus no norm at batch 2) in test accuracy, all four arms tuned; smallest effect of "
-    "interest 1 point.",
+    text="(BN minus no norm at batch 32) minus (BN minus no norm at batch 2) in test accuracy, all four "
+    "arms tuned; smallest effect of interest 1 point.",
     metric="gain by BN at batch 32 minus at batch 2, test accuracy",
     unit="points",
     delta=0.01,

@@ -1,12 +1,12 @@
 """With batch normalisation, use less dropout
 
-Both add noise: dropout on purpose, batch normalisation through the accidents of each batch. With the one in place, the lectures say, the
-other should be turned down. An often quoted benchmark of CaffeNet variants with batch normalisation shows a small optimum at a dropout
-rate of .2.
+Both add noise: dropout on purpose, batch normalisation through the accidents of each batch. With the one in
+place, the lectures say, the other should be turned down. An often quoted benchmark of CaffeNet variants
+with batch normalisation shows a small optimum at a dropout rate of .2.
 
-That is an interaction: what a dropout rate of .5 brings without batch normalisation minus what it brings with it, on 1,024 training
-rows, all four arms with their own tuned rates. The claim predicts that this is above zero. The table shows all three rates, so that
-the best rate with and without can be read off.
+That is an interaction: what a dropout rate of .5 brings without batch normalisation minus what it brings
+with it, on 1,024 training rows, all four arms with their own tuned rates. The claim predicts that this is
+above zero. The table shows all three rates, so that the best rate with and without can be read off.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -15,16 +15,18 @@ CLAIM = Claim(
     kind="S",
     family="regularisation",
     lectures=(2,),
-    paper="Ioffe & Szegedy 2015, arXiv:1502.03167, sec. 4.2.1; Mishkin et al. 2017, arXiv:1606.02228 (caffenet-benchmark)",
+    paper="Ioffe & Szegedy 2015, arXiv:1502.03167, sec. 4.2.1; Mishkin et al. 2017, arXiv:1606.02228 "
+    "(caffenet-benchmark)",
     reported="CaffeNet128 with BN, dropout .5, .2, 0: accuracy .499, .527, .513.",
-    limits="One width, one budget, one data size. The L2 half of the lecture's advice is not part of this test.",
+    limits="One width, one budget, one data size. The L2 half of the lecture's advice is not part of this "
+    "test.",
 )
 
 DESIGN = "dropout"
 
 CRITERION = Criterion(
-    text="(dropout .5 minus 0 without batch normalisation) minus (dropout .5 minus 0 with it) in test accuracy, 1,024 rows, all arms "
-    "tuned; smallest effect of interest 1 point.",
+    text="(dropout .5 minus 0 without batch normalisation) minus (dropout .5 minus 0 with it) in test "
+    "accuracy, 1,024 rows, all arms tuned; smallest effect of interest 1 point.",
     metric="gain by dropout without BN minus with BN, test accuracy",
     unit="points",
     delta=0.01,
@@ -47,7 +49,9 @@ def judge(runs, criterion):
     finding = contrast(runs[runs["n_train"] == 1024], WEIGHTS, criterion.delta)
     means = {r.arm: r.mean for r in finding.rows if r.variant == "main" and r.mean is not None}
     best = {bn: max((a for a in means if a.endswith(" BN") == bn), key=means.get) for bn in (False, True)}
-    note = f"Best mean test accuracy without BN at {best[False].split()[1]}, with BN at {best[True].split()[1]}."
+    note = (
+        f"Best mean test accuracy without BN at {best[False].split()[1]}, with BN at {best[True].split()[1]}."
+    )
     return replace(finding, notes=(note, *finding.notes))
 
 

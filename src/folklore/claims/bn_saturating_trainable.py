@@ -1,12 +1,12 @@
 """With batch normalisation even sigmoid networks train
 
-Sigmoids squash: far from zero their slope vanishes, and a deep stack of them stops learning. Batch normalisation keeps the inputs of
-every layer where the slope is largest. The paper trained Inception with sigmoids to 69.8 % with batch normalisation; without it, the
-network never left chance.
+Sigmoids squash: far from zero their slope vanishes, and a deep stack of them stops learning. Batch
+normalisation keeps the inputs of every layer where the slope is largest. The paper trained Inception with
+sigmoids to 69.8 % with batch normalisation; without it, the network never left chance.
 
-Three hidden layers of sigmoids are trained with and without batch normalisation, each with its own tuned rate, from Glorot's
-initialisation, which was made for such functions. A ReLU network stands beside them for scale. A second ground has ten layers, where a
-plain sigmoid network is expected to be stuck.
+Three hidden layers of sigmoids are trained with and without batch normalisation, each with its own tuned
+rate, from Glorot's initialisation, which was made for such functions. A ReLU network stands beside them for
+scale. A second ground has ten layers, where a plain sigmoid network is expected to be stuck.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -18,7 +18,8 @@ CLAIM = Claim(
     lectures=(1, 4),
     paper="Ioffe & Szegedy 2015, arXiv:1502.03167, sec. 4.2.2",
     reported="BN-x5-Sigmoid reaches 69.8 %; Inception with sigmoids stays at chance (1/1000).",
-    limits="Shallow networks: at three layers a plain sigmoid network does learn, only slowly, so this is about 'better', not 'at all'.",
+    limits="Shallow networks: at three layers a plain sigmoid network does learn, only slowly, so this is "
+    "about 'better', not 'at all'.",
 )
 
 DESIGN = Study(
@@ -36,19 +37,29 @@ DESIGN = Study(
         Variant(
             "ten layers",
             fixed={"depth": 10},
-            study={"updates": 1000, "replicates": 16, "half_replicates": 0, "rates": Rates(count=5, octaves=2.0, center=0.4)},
+            study={
+                "updates": 1000,
+                "replicates": 16,
+                "half_replicates": 0,
+                "rates": Rates(count=5, octaves=2.0, center=0.4),
+            },
         ),
         Variant(
             "fashion_mnist",
             fixed={"data": "fashion_mnist", "n_train": 8192},
-            study={"updates": 600, "replicates": 16, "half_replicates": 0, "rates": Rates(count=5, center=0.7)},
+            study={
+                "updates": 600,
+                "replicates": 16,
+                "half_replicates": 0,
+                "rates": Rates(count=5, center=0.7),
+            },
         ),
     ),
 )
 
 CRITERION = Criterion(
-    text="Test accuracy of the sigmoid network with batch normalisation minus that without, each with its tuned rate; smallest effect of "
-    "interest 1 point.",
+    text="Test accuracy of the sigmoid network with batch normalisation minus that without, each with its "
+    "tuned rate; smallest effect of interest 1 point.",
     metric="test accuracy",
     unit="points",
     delta=0.01,

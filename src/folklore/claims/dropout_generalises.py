@@ -1,14 +1,15 @@
 """Dropout reduces overfitting
 
-Dropping units at random while training keeps the network from relying on any one of them; Srivastava and colleagues brought the error
-of a plain MNIST network from 1.60 % to 1.25 % and lower with it. It should help most where there is little data to fit.
+Dropping units at random while training keeps the network from relying on any one of them; Srivastava and
+colleagues brought the error of a plain MNIST network from 1.60 % to 1.25 % and lower with it. It should
+help most where there is little data to fit.
 
-Networks are trained on 1,024 and on 4,096 rows with dropout rates of 0, .2 and .5, every arm with its own tuned learning rate and the
-same number of updates. With 1,024 rows the plain network fits its training data completely. The rate of dropout is chosen on validation
-data before the test set is read.
+Networks are trained on 1,024 and on 4,096 rows with dropout rates of 0, .2 and .5, every arm with its own
+tuned learning rate and the same number of updates. With 1,024 rows the plain network fits its training data
+completely. The rate of dropout is chosen on validation data before the test set is read.
 
-Dropout also slows training and takes capacity away. The number of updates is the same for all, so it can lose for these reasons, too;
-width and number of epochs are not varied in the laptop profile.
+Dropout also slows training and takes capacity away. The number of updates is the same for all, so it can
+lose for these reasons, too; width and number of epochs are not varied in the laptop profile.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -19,8 +20,10 @@ CLAIM = Claim(
     family="regularisation",
     lectures=(0, 1, 2, 4),
     paper="Srivastava et al. 2014, JMLR 15",
-    reported="MNIST error 1.60 % without; 1.35, 1.25, 1.06 and .95 % with dropout and ever larger or better constrained networks.",
-    limits="A network of 100 units a layer; dropout is said to want wider ones, as the paper's 1,024 to 8,192 units.",
+    reported="MNIST error 1.60 % without; 1.35, 1.25, 1.06 and .95 % with dropout and ever larger or "
+    "better constrained networks.",
+    limits="A network of 100 units a layer; dropout is said to want wider ones, as the paper's 1,024 to "
+    "8,192 units.",
 )
 
 # Shared with bn-reduce-dropout, which needs the arms with batch normalisation.
@@ -28,8 +31,15 @@ DESIGN = Study(
     name="dropout",
     title="Dropout, with and without batch normalisation",
     cells=(
-        *({"n_train": n, "dropout": d, "label": f"n={n} dropout={d:g}"} for n in (1024, 4096) for d in (0.0, 0.2, 0.5)),
-        *({"n_train": 1024, "dropout": d, "norm": "batch", "label": f"n=1024 dropout={d:g} BN"} for d in (0.0, 0.2, 0.5)),
+        *(
+            {"n_train": n, "dropout": d, "label": f"n={n} dropout={d:g}"}
+            for n in (1024, 4096)
+            for d in (0.0, 0.2, 0.5)
+        ),
+        *(
+            {"n_train": 1024, "dropout": d, "norm": "batch", "label": f"n=1024 dropout={d:g} BN"}
+            for d in (0.0, 0.2, 0.5)
+        ),
     ),
     fixed={"optimizer": "sgd"},
     updates=2000,
@@ -41,7 +51,12 @@ DESIGN = Study(
             fixed={"data": "fashion_mnist"},
             study={
                 "cells": tuple(
-                    {"n_train": 1024, "dropout": d, "norm": norm, "label": f"n=1024 dropout={d:g}{' BN' if norm == 'batch' else ''}"}
+                    {
+                        "n_train": 1024,
+                        "dropout": d,
+                        "norm": norm,
+                        "label": f"n=1024 dropout={d:g}{' BN' if norm == 'batch' else ''}",
+                    }
                     for norm in ("none", "batch")
                     for d in (0.0, 0.2, 0.5)
                 ),
@@ -56,8 +71,8 @@ DESIGN = Study(
 )
 
 CRITERION = Criterion(
-    text="Test accuracy with dropout (.2 or .5, whichever has the better mean validation accuracy) minus that without, 1,024 training "
-    "rows; smallest effect of interest 1 point.",
+    text="Test accuracy with dropout (.2 or .5, whichever has the better mean validation accuracy) minus "
+    "that without, 1,024 training rows; smallest effect of interest 1 point.",
     metric="test accuracy",
     unit="points",
     delta=0.01,
@@ -73,10 +88,18 @@ def judge(runs, criterion):
 
     weights = {v: _best_against_none(g, 1024) for v, g in runs.groupby("variant", sort=False)}
     finding = contrast(runs, weights, criterion.delta)
-    larger = contrast(runs[runs["variant"] == "main"], _best_against_none(runs[runs["variant"] == "main"], 4096), criterion.delta)
+    larger = contrast(
+        runs[runs["variant"] == "main"],
+        _best_against_none(runs[runs["variant"] == "main"], 4096),
+        criterion.delta,
+    )
     row = Robust("four times the data", larger.verdict(criterion.delta, None), larger.estimate)
     chosen = next(arm for arm, w in weights["main"].items() if w > 0)
-    return replace(finding, robustness=(*finding.robustness, row), notes=(f"Chosen on validation: {chosen}.", *finding.notes))
+    return replace(
+        finding,
+        robustness=(*finding.robustness, row),
+        notes=(f"Chosen on validation: {chosen}.", *finding.notes),
+    )
 
 
 def _best_against_none(runs, n):

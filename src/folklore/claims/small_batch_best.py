@@ -1,15 +1,18 @@
 """Small batches give the best test error
 
-A minibatch gradient is a noisy estimate of the full one, and the noise falls as the batch grows. Masters and Luschi trained
-networks for a fixed number of epochs with plain SGD and found their best test results at batches of 32 or fewer, often at 2 or 4.
-LeCun made it a slogan: friends do not let friends use minibatches larger than 32.
+A minibatch gradient is a noisy estimate of the full one, and the noise falls as the batch grows. Masters
+and Luschi trained networks for a fixed number of epochs with plain SGD and found their best test results at
+batches of 32 or fewer, often at 2 or 4. LeCun made it a slogan: friends do not let friends use minibatches
+larger than 32.
 
-Three traps lie in such a comparison. A large batch makes fewer updates in the same number of epochs, so it may simply not have
-finished; we train for 250 epochs, which gives batch 512 its 2,000 updates, and show its loss curve. Each batch size has its own best
-learning rate, so each is tuned with the same budget. And the best of many batch sizes is better than the best of few by luck alone, so
-both sides have three members, and each side's batch is chosen on validation data before the test set is read.
+Three traps lie in such a comparison. A large batch makes fewer updates in the same number of epochs, so it
+may simply not have finished; we train for 250 epochs, which gives batch 512 its 2,000 updates, and show its
+loss curve. Each batch size has its own best learning rate, so each is tuned with the same budget. And the
+best of many batch sizes is better than the best of few by luck alone, so both sides have three members, and
+each side's batch is chosen on validation data before the test set is read.
 
-The claim is supported when the best batch of 32 or fewer beats the best batch of 64 or more by an amount that matters.
+The claim is supported when the best batch of 32 or fewer beats the best batch of 64 or more by an amount
+that matters.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -20,10 +23,12 @@ CLAIM = Claim(
     family="batch-size",
     lectures=(1,),
     paper="Masters & Luschi 2018, arXiv:1804.07612; Keskar et al. 2017, arXiv:1609.04836",
-    reported="Best batches of 2 to 32 on CIFAR with plain SGD and equal epochs; the best epoch was chosen on the test set. "
-    "Keskar: MNIST 98.03 against 97.81 %, CIFAR-10 80.04 against 77.26 %, small against large batch.",
-    limits="A small MLP on small data, plain SGD without momentum, constant rate, equal epochs. Equal epochs favour small batches in "
-    "updates and large batches in time on parallel hardware; batch-equal-steps asks the question at equal updates.",
+    reported="Best batches of 2 to 32 on CIFAR with plain SGD and equal epochs; the best epoch was chosen "
+    "on the test set. Keskar: MNIST 98.03 against 97.81 %, CIFAR-10 80.04 against 77.26 %, small against "
+    "large batch.",
+    limits="A small MLP on small data, plain SGD without momentum, constant rate, equal epochs. Equal "
+    "epochs favour small batches in updates and large batches in time on parallel hardware; "
+    "batch-equal-steps asks the question at equal updates.",
 )
 
 # 53 runs an arm; batch 2 makes 512,000 updates a run, which is most of this study's cost.
@@ -54,8 +59,8 @@ DESIGN = Study(
 )
 
 CRITERION = Criterion(
-    text="Test accuracy of the best batch of 32 or fewer minus that of the best of 64 or more, each chosen by its mean validation "
-    "accuracy at the tuned rate; equal epochs; smallest effect of interest 1 point.",
+    text="Test accuracy of the best batch of 32 or fewer minus that of the best of 64 or more, each chosen "
+    "by its mean validation accuracy at the tuned rate; equal epochs; smallest effect of interest 1 point.",
     metric="test accuracy",
     unit="points",
     delta=0.01,
@@ -71,20 +76,29 @@ def judge(runs, criterion):
     from folklore.stats.findings import contrast
 
     border = criterion.settings["largest_small"]
-    weights = {variant: _best_of_each(group, border) for variant, group in runs.groupby("variant", sort=False)}
+    weights = {
+        variant: _best_of_each(group, border) for variant, group in runs.groupby("variant", sort=False)
+    }
     finding = contrast(runs, weights, criterion.delta)
     main = weights["main"]
     small, large = (next(arm for arm, w in main.items() if w == sign) for sign in (1, -1))
-    notes = (f"Chosen on validation: {small} of the small batches, {large} of the large ones.", _levelled(runs, criterion))
+    notes = (
+        f"Chosen on validation: {small} of the small batches, {large} of the large ones.",
+        _levelled(runs, criterion),
+    )
     return replace(finding, notes=(*notes, *finding.notes))
 
 
 def _best_of_each(runs, border):
     """Weights +1 and -1 for the batch size with the best validation accuracy on either side of the border."""
     chosen = runs[(runs["phase"] == "tune") & runs["chosen"]]
-    means = (chosen if len(chosen) else runs).groupby(["batch_size", "arm"])["val_accuracy"].mean().reset_index()
+    means = (
+        (chosen if len(chosen) else runs).groupby(["batch_size", "arm"])["val_accuracy"].mean().reset_index()
+    )
     small, large = means[means["batch_size"] <= border], means[means["batch_size"] > border]
-    return {side.loc[side["val_accuracy"].idxmax(), "arm"]: sign for side, sign in ((small, 1.0), (large, -1.0))}
+    return {
+        side.loc[side["val_accuracy"].idxmax(), "arm"]: sign for side, sign in ((small, 1.0), (large, -1.0))
+    }
 
 
 def _levelled(runs, criterion):
@@ -94,7 +108,11 @@ def _levelled(runs, criterion):
     main = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
     largest = main[main["batch_size"] == main["batch_size"].max()]
     last = [np.asarray(curve, dtype=float) for curve in largest["loss_curve"]]
-    falls = [1 - c[-1] / c[-max(2, len(c) // 10)] for c in last if np.isfinite(c).all() and c[-max(2, len(c) // 10)] > 0]
+    falls = [
+        1 - c[-1] / c[-max(2, len(c) // 10)]
+        for c in last
+        if np.isfinite(c).all() and c[-max(2, len(c) // 10)] > 0
+    ]
     fall = f"{100 * float(np.median(falls)):.0f} %" if falls else "not measurable"
     updates = int(largest["updates"].iloc[0])
     return f"The largest batch made {updates:,} updates; the median fall of its training loss over the last tenth of them was {fall}."

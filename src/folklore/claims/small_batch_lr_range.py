@@ -1,15 +1,16 @@
 """Large batches narrow the usable range of learning rates
 
-Masters and Luschi plot accuracy against the base rate, which is the learning rate divided by the batch size, and observe that the
-range of rates that train well shrinks as the batch grows. A practitioner feels this as touchiness: with a large batch the rate has to be
-hit more exactly.
+Masters and Luschi plot accuracy against the base rate, which is the learning rate divided by the batch
+size, and observe that the range of rates that train well shrinks as the batch grows. A practitioner feels
+this as touchiness: with a large batch the rate has to be hit more exactly.
 
-We train every batch size over twelve rates a factor of two apart, for the same number of epochs, and count for each seed the octaves of
-rate whose final validation accuracy is at least four fifths of the best that this batch size reached with this seed. Nothing is tuned,
-for the whole curve is the result. The slope of this count against the binary logarithm of the batch size decides.
+We train every batch size over twelve rates a factor of two apart, for the same number of epochs, and count
+for each seed the octaves of rate whose final validation accuracy is at least four fifths of the best that
+this batch size reached with this seed. Nothing is tuned, for the whole curve is the result. The slope of
+this count against the binary logarithm of the batch size decides.
 
-Equal epochs are part of the claim: a large batch makes few updates, so slow rates, which a small batch can afford, do not get there in
-time. The range shrinks from below as well as from above.
+Equal epochs are part of the claim: a large batch makes few updates, so slow rates, which a small batch can
+afford, do not get there in time. The range shrinks from below as well as from above.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -20,8 +21,10 @@ CLAIM = Claim(
     family="batch-size",
     lectures=(1,),
     paper="Masters & Luschi 2018, arXiv:1804.07612, fig. 16",
-    reported="The range of base rates with stable convergence narrows as the batch grows from 2 to 1024 (a plot, no figure).",
-    limits="Eight epochs of a small MLP; 'usable' means four fifths of the best accuracy, and another threshold gives another width.",
+    reported="The range of base rates with stable convergence narrows as the batch grows from 2 to 1024 (a "
+    "plot, no figure).",
+    limits="Eight epochs of a small MLP; 'usable' means four fifths of the best accuracy, and another "
+    "threshold gives another width.",
 )
 
 BATCHES = (4, 16, 64, 256)
@@ -36,7 +39,9 @@ def _rate(batch, octave):
 DESIGN = Study(
     name="small-batch-lr-range",
     cells=tuple(
-        {"batch_size": b, "lr": _rate(b, k), "label": f"batch {b}, rate {_rate(b, k):.3g}"} for b in BATCHES for k in OCTAVES
+        {"batch_size": b, "lr": _rate(b, k), "label": f"batch {b}, rate {_rate(b, k):.3g}"}
+        for b in BATCHES
+        for k in OCTAVES
     ),
     fixed={"optimizer": "sgd"},
     samples=8 * 4096,
@@ -45,8 +50,9 @@ DESIGN = Study(
 )
 
 CRITERION = Criterion(
-    text="Minus the slope, over log2 of the batch size, of the number of octaves of rate that reach four fifths of the best validation "
-    "accuracy of that batch size and seed; smallest slope of interest .1 octave a doubling.",
+    text="Minus the slope, over log2 of the batch size, of the number of octaves of rate that reach four "
+    "fifths of the best validation accuracy of that batch size and seed; smallest slope of interest .1 "
+    "octave a doubling.",
     metric="octaves of usable rates lost a doubling of the batch",
     unit="octaves",
     delta=0.1,
@@ -71,7 +77,10 @@ def judge(runs, criterion):
     table = Table(
         "Lowest and highest usable rate (median over seeds)",
         ("batch", "lowest", "highest"),
-        tuple((arm, f"{g['lowest'].median():.3g}", f"{g['highest'].median():.3g}") for arm, g in widths.groupby("arm", sort=False)),
+        tuple(
+            (arm, f"{g['lowest'].median():.3g}", f"{g['highest'].median():.3g}")
+            for arm, g in widths.groupby("arm", sort=False)
+        ),
     )
     ends = int((widths["at_end"]).sum())
     note = f"In {ends} of {len(widths)} cases the usable range reached an end of the grid of rates, so it may be wider than counted."
@@ -84,7 +93,9 @@ def usable_octaves(runs, share):
 
     rows = []
     for (batch, replicate), group in runs.groupby(["batch_size", "replicate"], sort=True):
-        fine = group[(group["status"] == "ok") & (group["val_accuracy"] >= share * group["val_accuracy"].max())]
+        fine = group[
+            (group["status"] == "ok") & (group["val_accuracy"] >= share * group["val_accuracy"].max())
+        ]
         ends = {group["lr"].min(), group["lr"].max()}
         rows.append(
             {
@@ -127,4 +138,7 @@ def plot(runs, finding):
     claims.arm_points(right, finding.rows, scale=1.0, xlabel="usable octaves of rate", decimals=1)
     words = claims.rows_in_words(finding.rows, scale=1.0, unit="octaves")
     right.set_xlim(left=max(0.0, np.floor(right.get_xlim()[0])))
-    return figure, f"Left: validation accuracy against base rate for each batch size. Right: usable octaves of rate: {words}."
+    return (
+        figure,
+        f"Left: validation accuracy against base rate for each batch size. Right: usable octaves of rate: {words}.",
+    )

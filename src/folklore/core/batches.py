@@ -52,7 +52,9 @@ class Batches:
 class Masks:
     """Inverted dropout: factors 0 or 1/(1 - rate), a unit dropped when its 16-bit draw is below rate * 65536."""
 
-    def __init__(self, seeds: Sequence[int], rates: Sequence[float], shape: tuple[int, int, int], device: torch.device):
+    def __init__(
+        self, seeds: Sequence[int], rates: Sequence[float], shape: tuple[int, int, int], device: torch.device
+    ):
         """`shape`: hidden layers, batch size, units."""
         self.seeds, self.shape, self.device = seeds, shape, device
         self.active = any(rate > 0 for rate in rates)
@@ -69,6 +71,8 @@ class Masks:
         keep = np.empty((steps, len(self.seeds), per_step), dtype=np.bool_)
         for r, (seed, threshold) in enumerate(zip(self.seeds, self.thresholds, strict=True)):
             # a run that drops nothing needs no draws: its own counter stream is nobody else's
-            keep[:, r] = uint16_block(seed, "dropout", step, steps, per_step) >= threshold if threshold else True
+            keep[:, r] = (
+                uint16_block(seed, "dropout", step, steps, per_step) >= threshold if threshold else True
+            )
         factors = torch.from_numpy(keep).to(self.device, torch.float32).mul_(self.scales)
         return factors.view(steps, len(self.seeds), layers, rows, units).transpose(1, 2).contiguous()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import getfullargspec
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class Layout:
     def fans(self) -> list[tuple[int, int]]:
         """(fan_in, fan_out) of each weight matrix, first layer first; fan_out counts all pieces."""
         widths = [self.inputs] + [self.width] * self.depth
-        hidden = [(a, b * self.pieces) for a, b in zip(widths, widths[1:], strict=False)]
+        hidden = [(a, b * self.pieces) for a, b in pairwise(widths)]
         return [*hidden, (widths[-1], self.classes)]
 
 
@@ -63,7 +64,9 @@ class Parameters:
         a = len(self.weights)
         b = a + len(self.biases)
         c = b + len(self.gains)
-        return Parameters(list(tensors[:a]), list(tensors[a:b]), list(tensors[b:c]), list(tensors[c:]), self.running)
+        return Parameters(
+            list(tensors[:a]), list(tensors[a:b]), list(tensors[b:c]), list(tensors[c:]), self.running
+        )
 
 
 def initial(layout: Layout, inits: Sequence[str], seeds: Sequence[int], device: torch.device) -> Parameters:
@@ -74,7 +77,9 @@ def initial(layout: Layout, inits: Sequence[str], seeds: Sequence[int], device: 
         return torch.full((runs, 1, width), value, device=device)
 
     weights = [
-        torch.from_numpy(np.stack([_weights(layout, i, n, s) for n, s in zip(inits, seeds, strict=True)])).to(device)
+        torch.from_numpy(np.stack([_weights(layout, i, n, s) for n, s in zip(inits, seeds, strict=True)])).to(
+            device
+        )
         for i in range(len(layout.fans))
     ]
     outs = [fan_out for _, fan_out in layout.fans]

@@ -15,13 +15,17 @@ def sgd(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor) -
     w.addcmul_(g, lr, value=-1)
 
 
-def momentum(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, velocity: Tensor) -> None:
+def momentum(
+    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, velocity: Tensor
+) -> None:
     """Heavy ball (Polyak 1964) in PyTorch's form: v <- mu v + g, w <- w - lr v."""
     velocity.mul_(momentum).add_(g)
     w.addcmul_(velocity, lr, value=-1)
 
 
-def adagrad(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor) -> None:
+def adagrad(
+    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor
+) -> None:
     """Duchi et al. 2011; eps 1e-10."""
     squares.addcmul_(g, g)
     w.addcmul_(g / squares.sqrt().add_(1e-10), lr, value=-1)
@@ -37,7 +41,9 @@ def adadelta(
     w.addcmul_(step, lr, value=-1)
 
 
-def rmsprop(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor) -> None:
+def rmsprop(
+    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor
+) -> None:
     """Tieleman & Hinton 2012; alpha .99, eps 1e-8 outside the root."""
     squares.mul_(0.99).addcmul_(g, g, value=0.01)
     w.addcmul_(g / squares.sqrt().add_(1e-8), lr, value=-1)

@@ -54,7 +54,9 @@ def compiled_step(layout: Layout, optimizer: str, decays: bool) -> Step:
         update_running(parameters, seen, x.shape[1])
         return loss
 
-    counter = torch.zeros((), dtype=torch.float64)  # a tensor, since a Python number would be compiled in as a constant
+    counter = torch.zeros(
+        (), dtype=torch.float64
+    )  # a tensor, since a Python number would be compiled in as a constant
 
     def step(parameters, state, hyper, x, y, keep, t):
         with torch.no_grad():
@@ -70,7 +72,9 @@ def _loss(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor, keep: Se
     return loss.sum(), (loss, seen)
 
 
-def _autograd(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor, keep: Sequence[Tensor]) -> Gradients:
+def _autograd(
+    layout: Layout, parameters: Parameters, x: Tensor, y: Tensor, keep: Sequence[Tensor]
+) -> Gradients:
     trained = parameters.trained()
     for tensor in trained:
         tensor.requires_grad_()
@@ -78,7 +82,9 @@ def _autograd(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor, keep
     return torch.autograd.grad(total, trained), loss.detach(), [(m.detach(), v.detach()) for m, v in seen]
 
 
-def _functional(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor, keep: Sequence[Tensor]) -> Gradients:
+def _functional(
+    layout: Layout, parameters: Parameters, x: Tensor, y: Tensor, keep: Sequence[Tensor]
+) -> Gradients:
     def loss(trained):
         return _loss(layout, parameters.with_trained(trained), x, y, keep)
 

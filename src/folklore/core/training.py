@@ -58,7 +58,11 @@ class Data(Protocol):
 
 
 def train(
-    runs: Sequence[Spec], data: Data, *, device: str = "cpu", tick: Callable[[float], None] = lambda fraction: None
+    runs: Sequence[Spec],
+    data: Data,
+    *,
+    device: str = "cpu",
+    tick: Callable[[float], None] = lambda fraction: None,
 ) -> list[dict]:
     """Train the runs of one graph together; one dictionary of results a run, in the order given.
 
@@ -75,12 +79,16 @@ class Stack:
     def __init__(self, runs: Sequence[Spec], data: Data, device: torch.device) -> None:
         one, seeds = runs[0], [run.seed for run in runs]
         self.runs, self.one, self.data, self.device = runs, one, data, device
-        self.layout = Layout(data.pool_x.shape[1], data.classes, one.depth, one.width, one.activation, one.norm)
+        self.layout = Layout(
+            data.pool_x.shape[1], data.classes, one.depth, one.width, one.activation, one.norm
+        )
         self.parameters = initial(self.layout, [run.init for run in runs], seeds, device)
         self.state = optimizer_state(one.optimizer, self.parameters.trained())
         self.hyper = {name: self._column(name) for name in ("lr", "momentum", "weight_decay")}
         self.batches = Batches(*self._tensors("pool"), seeds, one.n_train, one.batch_size)
-        self.masks = Masks(seeds, [run.dropout for run in runs], (one.depth, one.batch_size, one.width), device)
+        self.masks = Masks(
+            seeds, [run.dropout for run in runs], (one.depth, one.batch_size, one.width), device
+        )
         build = compiled_step if one.backend == "compiled" else eager_step
         self.step = build(self.layout, one.optimizer, any(run.weight_decay for run in runs))
 
@@ -112,8 +120,10 @@ class Stack:
         return torch.stack(losses).cpu().numpy()
 
     def _block_length(self, done: int, marks: Sequence[int]) -> int:
-        per_step = self.one.batch_size * len(self.runs) * (
-            self.layout.inputs + (self.layout.depth * self.layout.width if self.masks.active else 0)
+        per_step = (
+            self.one.batch_size
+            * len(self.runs)
+            * (self.layout.inputs + (self.layout.depth * self.layout.width if self.masks.active else 0))
         )
         ahead = min(mark for mark in marks if mark > done) - done
         return max(1, min(BLOCK_NUMBERS // per_step, ahead, self.batches.steps_left(done)))
@@ -148,12 +158,16 @@ class Stack:
         x, y = self._tensors(split)
         return scores(self.layout, self.parameters, x[:rows], y[:rows])
 
-    def _results(self, losses: np.ndarray, marks: list[int], checks: np.ndarray, norms: np.ndarray) -> list[dict]:
+    def _results(
+        self, losses: np.ndarray, marks: list[int], checks: np.ndarray, norms: np.ndarray
+    ) -> list[dict]:
         ends = curve_marks(self.one.updates, self.one.loss_points)
         starts = np.array([0, *ends[:-1]])
         curve = np.add.reduceat(losses.astype(np.float64), starts, axis=0) / np.diff([0, *ends])[:, None]
         val_accuracy, val_loss = self._score("val")
-        test_accuracy, test_loss = self._score("test") if any(r.score_test for r in self.runs) else (val_accuracy,) * 2
+        test_accuracy, test_loss = (
+            self._score("test") if any(r.score_test for r in self.runs) else (val_accuracy,) * 2
+        )
         recalibrated = self._recalibrated_accuracy()
         bad = first_bad(losses, val_loss)
         chance = 1 / self.data.classes

@@ -93,7 +93,9 @@ def rate_axis(ax: Axes) -> None:
     """The x axis as learning rates in powers of two, printed plainly."""
     ax.set_xscale("log", base=10)
     low, high = ax.get_xlim()
-    marks = (1.0, 3.0) if high / low < 200 else (1.0,)  # more would run into each other in half a page's width
+    marks = (
+        (1.0, 3.0) if high / low < 200 else (1.0,)
+    )  # more would run into each other in half a page's width
     ax.xaxis.set_major_locator(LogLocator(base=10, subs=marks, numticks=8))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.1g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())

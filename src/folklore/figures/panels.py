@@ -25,11 +25,15 @@ def tuning_and_scores(
     """Left: validation accuracy by learning rate while tuning. Right: test accuracy of the fresh replicates with intervals."""
     style.apply()
     arms = claims.arms_of(runs) if arms is None else list(arms)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.5 + max(1.6, 0.32 * len(arms))), layout="constrained")
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 1.5 + max(1.6, 0.32 * len(arms))), layout="constrained"
+    )
     claims.tuning_curves(left, runs, arms, names=names)
     claims.legend_above(left, columns=columns)
     claims.arm_points(right, finding.rows, arms, names=names)
-    return figure, "Left: validation accuracy against learning rate for each arm. " + scores_in_words(finding, names)
+    return figure, "Left: validation accuracy against learning rate for each arm. " + scores_in_words(
+        finding, names
+    )
 
 
 def curves_and_steps(
@@ -43,11 +47,17 @@ def curves_and_steps(
     """Left: training loss by update with the target. Right: log2 of the updates to the target, with intervals."""
     style.apply()
     arms = claims.arms_of(runs) if arms is None else list(arms)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.5 + max(1.6, 0.32 * len(arms))), layout="constrained")
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 1.5 + max(1.6, 0.32 * len(arms))), layout="constrained"
+    )
     claims.loss_curves(left, runs, arms, target=target, names=names)
     claims.legend_above(left, columns=2)
-    claims.arm_points(right, finding.rows, arms, scale=1.0, names=names, xlabel="updates to the target (log2)", decimals=2)
-    alt = f"Left: training loss against updates, target {target:g}. Right: log2 of the updates to the target: "
+    claims.arm_points(
+        right, finding.rows, arms, scale=1.0, names=names, xlabel="updates to the target (log2)", decimals=2
+    )
+    alt = (
+        f"Left: training loss against updates, target {target:g}. Right: log2 of the updates to the target: "
+    )
     return figure, alt + claims.rows_in_words(finding.rows, scale=1.0, unit="", names=names, decimals=2) + "."
 
 

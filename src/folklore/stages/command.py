@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from folklore.errors import UsageError
-
-PARENT = "FOLKLORE_PARENT"  # process id of the workflow, set by the Snakefile
+from folklore.progress import PARENT
 
 
 def command(main: Callable[[Sequence[str]], None]) -> int:

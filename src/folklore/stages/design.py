@@ -70,6 +70,7 @@ def extend(factors: Factors, kept: Sequence[Cell], *, seed: int, starts: int) ->
     """The design: `kept` itself when every level has cells in it already."""
     if kept and all(c > 0 for levels in counts(kept, factors).values() for c in levels.values()):
         return list(kept)
+    starts = min(starts, 4) if kept else starts  # few cells are free: more searches find the same
     return optimise(factors, GRAPH_FACTORS, N_GRAPH, PER_GRAPH, seed=seed, starts=starts, fixed=kept)
 
 

@@ -12,10 +12,13 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from folklore import cost, datasets
-from folklore.grid import Cell, Run
+from folklore.choices import confirming, read_choices
+from folklore.errors import UsageError
+from folklore.grid import Run
 from folklore.plan import Job, Plan, make_plan
 from folklore.progress import Progress
 from folklore.stages.command import command
@@ -83,38 +86,11 @@ def confirm_job(job: Job, plan: Plan, out: Path, train: Trainer) -> dict:
     return {"identity": job.identity, "run_keys": sorted(set(keys))}
 
 
-def confirming(cell: Cell, chosen: dict[str, dict], plan: Plan, replicates: range) -> list[Run]:
-    """Replicates at the chosen rate, and the first few at the rate that half as many rates would have chosen, where that is another."""
-    lr = rate_of(cell, chosen, plan)
-    half = rate_of(cell, chosen, plan, "half_lr")
-    runs = cell.confirming_runs(lr, replicates)
-    if half != lr:
-        runs += cell.confirming_runs(half, range(replicates.start, min(replicates.stop, cell.half_replicates)))
-    return runs
-
-
-def rate_of(cell: Cell, chosen: dict[str, dict], plan: Plan, which: str = "lr") -> float:
-    """The rate that a cell is confirmed at: its own tuned one, a fixed one, or a multiple of another arm's."""
-    if cell.leader:
-        leader = next(c for c in plan.cells if (c.study, c.variant, c.label) == (cell.study, cell.variant, cell.leader))
-        return float(f"{rate_of(leader, chosen, plan, which) * cell.times:.6g}")
-    return float(chosen[cell.key][which]) if cell.tuned else cell.run.lr
-
-
-def read_choices(plan: Plan, out: Path, names: Sequence[str] | None = None) -> dict[str, dict]:
-    """Chosen rates by cell key, from the tuning jobs of these names (all of the plan's by default)."""
-    names = [job.name for job in plan.phase("tune")] if names is None else names
-    chosen: dict[str, dict] = {}
-    for name in names:
-        chosen |= json.loads((out / "tune" / f"{name}.json").read_text())["choices"]
-    return chosen
-
-
 def _even(runs: Sequence[Run], most: int) -> list[Sequence[Run]]:
     """Stacks of equal length, none longer than `most`."""
     count = -(-len(runs) // most)
     cuts = [round(len(runs) * i / count) for i in range(count + 1)]
-    return [runs[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [runs[a:b] for a, b in pairwise(cuts)]
 
 
 def main(argv: Sequence[str]) -> None:
@@ -122,18 +98,27 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("phase", choices=["tune", "confirm"])
     parser.add_argument("job")
     parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument(
+        "--identity", help="what the workflow planned; the job refuses to train anything else"
+    )
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args(argv)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((options.out / "cache" / "inductor").resolve()))
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     plan = make_plan(options.overrides)
     job = plan.job(options.phase, options.job)
+    if options.identity not in (None, job.identity):
+        raise UsageError(
+            f"{job.phase} {job.name}: configuration or code changed while the workflow ran; start the same command again"
+        )
     progress = Progress(options.out, plan, job)
     train = Trainer(options.out, progress)
     run_single_threaded()
     with progress:
         result = tune_job(job, train) if job.phase == "tune" else confirm_job(job, plan, options.out, train)
-    atomic_write(options.out / job.phase / f"{job.name}.json", json.dumps(result, indent=1, sort_keys=True) + "\n")
+    atomic_write(
+        options.out / job.phase / f"{job.name}.json", json.dumps(result, indent=1, sort_keys=True) + "\n"
+    )
 
 
 def run_single_threaded() -> None:

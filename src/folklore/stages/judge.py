@@ -20,10 +20,26 @@ def main(argv: Sequence[str]) -> None:
     verdicts = judge_all(make_plan(overrides), out)
     for claim in verdicts["claims"]:
         _table(out, claim)
-    columns = ["id", "family", "kind", "verdict", "refuted_how", "fragile", "effect", "unit", "scale", "n", "p", "p_corrected"]
+    columns = [
+        "id",
+        "family",
+        "kind",
+        "verdict",
+        "refuted_how",
+        "fragile",
+        "effect",
+        "unit",
+        "scale",
+        "n",
+        "p",
+        "p_corrected",
+    ]
     table = pd.DataFrame(verdicts["claims"], columns=columns)
     atomic_write(out / "tables" / "verdicts.csv", table.to_csv(index=False))
-    atomic_write(out / "verdicts.json", json.dumps(verdicts, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    atomic_write(
+        out / "verdicts.json",
+        json.dumps(verdicts, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
+    )
 
 
 def _table(out: Path, claim: dict) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from folklore import provenance
+from folklore.choices import read_choices
 from folklore.frames import job_runs
 from folklore.plan import Plan, make_plan
 from folklore.stages.command import command
-from folklore.stages.jobs import read_choices
 from folklore.store import Store, atomic_write
 from folklore.studies import wanted_claims
 
@@ -83,7 +83,9 @@ def attach_verdicts(plan: Plan, out: Path, pdf: Path) -> str:
         drawn = [out / "figures" / f"{name}.png" for name in served[study.name]]
         if study.name == "six-factor":
             drawn = sorted((out / "figures").glob("grid-*.png"))
-        tracker.attach(study.name, [verdicts[c] for c in served[study.name]], [*drawn, pdf, out / "verdicts.json"])
+        tracker.attach(
+            study.name, [verdicts[c] for c in served[study.name]], [*drawn, pdf, out / "verdicts.json"]
+        )
     return f"{len(plan.studies)} studies"
 
 
@@ -93,7 +95,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("chunk", nargs="?", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--pdf", type=Path, default=Path("reports/folklore.pdf"))
-    parser.add_argument("--done", type=Path, required=True, help="file that says that this import is complete")
+    parser.add_argument(
+        "--done", type=Path, required=True, help="file that says that this import is complete"
+    )
     options, overrides = parser.parse_known_args(argv)
     plan = make_plan(overrides)
     if options.what == "runs":

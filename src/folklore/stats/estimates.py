@@ -66,16 +66,28 @@ def power(sd: float, n: int, delta: float, alpha: float) -> float | None:
 
 
 def _bca(d: np.ndarray, seed: int) -> Interval:
-    with warnings.catch_warnings():  # a handful of replicates can make the acceleration degenerate: the interval is then NaN
+    with (
+        warnings.catch_warnings()
+    ):  # a handful of replicates can make the acceleration degenerate: the interval is then NaN
         warnings.simplefilter("ignore")
         result = stats.bootstrap(
-            (d,), np.mean, n_resamples=RESAMPLES, method="BCa", rng=np.random.default_rng(seed), vectorized=True
+            (d,),
+            np.mean,
+            n_resamples=RESAMPLES,
+            method="BCa",
+            rng=np.random.default_rng(seed),
+            vectorized=True,
         )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def _permutation(d: np.ndarray, seed: int) -> float:
     result = stats.permutation_test(
-        (d,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, rng=np.random.default_rng(seed), vectorized=True
+        (d,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=RESAMPLES,
+        rng=np.random.default_rng(seed),
+        vectorized=True,
     )
     return float(result.pvalue)

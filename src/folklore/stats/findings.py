@@ -117,7 +117,11 @@ def contrast(
     (the larger of it and the t-test's is used). Variants other than "main", and the rates of a halved grid, become robustness rows.
     """
     runs = runs.assign(measure=runs[measure] if isinstance(measure, str) else measure(runs))
-    by_variant = weights if isinstance(next(iter(weights.values())), Mapping) else {v: weights for v in runs["variant"].unique()}
+    by_variant = (
+        weights
+        if isinstance(next(iter(weights.values())), Mapping)
+        else {v: weights for v in runs["variant"].unique()}
+    )
 
     def judged(frame: pd.DataFrame, variant: str, phases: tuple[str, ...]) -> tuple[Estimate, float] | None:
         mine = frame[(frame["variant"] == variant) & frame["phase"].isin(phases)]
@@ -134,7 +138,11 @@ def contrast(
     rule = decide_equivalence if equivalence else decide
     robust = []
     for label, variant, phases in _other_grounds(runs):
-        result = judged(half_grid(runs) if phases == ("half",) else runs, variant, phases) if variant in by_variant else None
+        result = (
+            judged(half_grid(runs) if phases == ("half",) else runs, variant, phases)
+            if variant in by_variant
+            else None
+        )
         if result is not None:
             found, p = result
             robust.append(Robust(label, rule(found.interval, found.interval90, delta, p), found))
@@ -148,13 +156,17 @@ def contrast(
         tuple(robust),
         notes=_divergence_note(used, by_variant["main"]) + _edge_note(runs),
         diverged=int((confirmed["status"] == "diverged").sum()),
-        undecidable="Every run of the compared arms diverged." if (used["status"] == "diverged").all() else "",
+        undecidable="Every run of the compared arms diverged."
+        if (used["status"] == "diverged").all()
+        else "",
     )
 
 
 def differences(runs: pd.DataFrame, weights: Weights) -> np.ndarray:
     """Per replicate, the weighted sum of the arms' measures (n,); replicates that miss an arm are left out."""
-    wide = runs[runs["arm"].isin(weights)].pivot_table(index="replicate", columns="arm", values="measure", aggfunc="first")
+    wide = runs[runs["arm"].isin(weights)].pivot_table(
+        index="replicate", columns="arm", values="measure", aggfunc="first"
+    )
     if set(wide.columns) != set(weights):
         return np.empty(0)
     wide = wide.dropna()
@@ -167,11 +179,16 @@ def half_grid(runs: pd.DataFrame) -> pd.DataFrame:
     if half.empty:
         return half
     other = set(zip(half["variant"], half["arm"], strict=True))
-    same = runs[(runs["phase"] == "confirm") & ~pd.Series(list(zip(runs["variant"], runs["arm"], strict=True)), index=runs.index).isin(other)]
+    same = runs[
+        (runs["phase"] == "confirm")
+        & ~pd.Series(list(zip(runs["variant"], runs["arm"], strict=True)), index=runs.index).isin(other)
+    ]
     return pd.concat([half, same]).assign(phase="half")
 
 
-def speed_contrast(runs: pd.DataFrame, slow: str, fast: str, targets: Mapping[str, float], delta: float) -> Finding:
+def speed_contrast(
+    runs: pd.DataFrame, slow: str, fast: str, targets: Mapping[str, float], delta: float
+) -> Finding:
     """log2 of the updates to the target of `slow` minus those of `fast`; the log-rank test must agree. targets: by variant."""
     parts = [
         steps_measure(target)(runs[runs["variant"] == variant])
@@ -184,7 +201,9 @@ def speed_contrast(runs: pd.DataFrame, slow: str, fast: str, targets: Mapping[st
     def test(mine: pd.DataFrame) -> float:
         return tests[mine["variant"].iloc[0]](mine)
 
-    finding = contrast(runs, {slow: 1.0, fast: -1.0}, delta, measure=lambda frame: steps.loc[frame.index], test=test)
+    finding = contrast(
+        runs, {slow: 1.0, fast: -1.0}, delta, measure=lambda frame: steps.loc[frame.index], test=test
+    )
     note, silent = _censored(runs, steps, (slow, fast))
     return replace(finding, notes=(note, *finding.notes), undecidable=finding.undecidable or silent)
 
@@ -197,16 +216,24 @@ def _censored(runs: pd.DataFrame, steps: pd.Series, arms: tuple[str, str]) -> tu
         updates = 2 ** steps.loc[group.index]
         never = updates >= group["updates"]
         shares.append(never.mean())
-        words.append(f"{arm} {updates.mean():,.0f}" + (f" ({never.sum()} of {len(group)} never arrived)" if never.any() else ""))
+        words.append(
+            f"{arm} {updates.mean():,.0f}"
+            + (f" ({never.sum()} of {len(group)} never arrived)" if never.any() else "")
+        )
     note = f"Mean updates to the target, restricted to the budget: {', '.join(words)}."
-    return note, "Most runs of both arms never reached the target within the budget." if min(shares) > 0.5 else ""
+    return note, "Most runs of both arms never reached the target within the budget." if min(
+        shares
+    ) > 0.5 else ""
 
 
 def steps_measure(target: float) -> Measure:
     """log2 of the updates to the training loss `target`, censored at the budget."""
 
     def measure(runs: pd.DataFrame) -> pd.Series:
-        reached = [steps_to(target, np.asarray(s), np.asarray(v, dtype=float)) for s, v in zip(runs["loss_step"], runs["loss_curve"], strict=True)]
+        reached = [
+            steps_to(target, np.asarray(s), np.asarray(v, dtype=float))
+            for s, v in zip(runs["loss_step"], runs["loss_curve"], strict=True)
+        ]
         return np.log2(np.minimum(pd.Series(reached, index=runs.index), runs["updates"]))
 
     return measure
@@ -217,7 +244,12 @@ def log_rank(target: float, slow: str, fast: str) -> Callable[[pd.DataFrame], fl
 
     def test(runs: pd.DataFrame) -> float:
         two = runs[runs["arm"].isin([slow, fast])]
-        reached = np.array([steps_to(target, np.asarray(s), np.asarray(v, dtype=float)) for s, v in zip(two["loss_step"], two["loss_curve"], strict=True)])
+        reached = np.array(
+            [
+                steps_to(target, np.asarray(s), np.asarray(v, dtype=float))
+                for s, v in zip(two["loss_step"], two["loss_curve"], strict=True)
+            ]
+        )
         event = np.isfinite(reached)
         if not event.any():
             return 1.0
@@ -261,13 +293,22 @@ def _divergence_note(used: pd.DataFrame, weights: Weights) -> tuple[str, ...]:
     if not bad.any():
         return ()
     d = differences(used[~bad], weights)
-    shown = f"the mean effect without them is {d.mean():.4g} (raw units, n = {len(d)})" if len(d) else "no replicate is complete without them"
+    shown = (
+        f"the mean effect without them is {d.mean():.4g} (raw units, n = {len(d)})"
+        if len(d)
+        else "no replicate is complete without them"
+    )
     return (f"{int(bad.sum())} of {len(used)} runs diverged and count at chance; {shown}.",)
 
 
 def _edge_note(runs: pd.DataFrame) -> tuple[str, ...]:
-    flagged = runs[(runs["edge"] != "") & (runs["phase"] == "confirm")][["variant", "arm", "edge"]].drop_duplicates()
+    flagged = runs[(runs["edge"] != "") & (runs["phase"] == "confirm")][
+        ["variant", "arm", "edge"]
+    ].drop_duplicates()
     if flagged.empty:
         return ()
-    arms = ", ".join(f"{r.arm} ({r.edge} end{'' if r.variant == 'main' else ', ' + r.variant})" for r in flagged.itertuples())
+    arms = ", ".join(
+        f"{r.arm} ({r.edge} end{'' if r.variant == 'main' else ', ' + r.variant})"
+        for r in flagged.itertuples()
+    )
     return (f"The best learning rate still sat at an end of its widened grid for {arms}.",)

@@ -40,7 +40,9 @@ def choose(scores: np.ndarray) -> Choice:
 def _vertex(positions: np.ndarray, means: np.ndarray, best: int) -> int:
     """Grid position of the fitted maximum; the best mean where the fit has none inside the window."""
     # a collapse beyond the stable rates would bend the curve more than the optimum does: clip it to the window's spread
-    floor = np.sort(means)[-3] - 2 * (np.sort(means)[-1] - np.sort(means)[-3]) - 0.05 * abs(np.sort(means)[-1])
+    floor = (
+        np.sort(means)[-3] - 2 * (np.sort(means)[-1] - np.sort(means)[-3]) - 0.05 * abs(np.sort(means)[-1])
+    )
     a, b, _ = np.polyfit(positions, np.maximum(means, floor), 2)
     if a >= 0:
         return best

@@ -1,0 +1,161 @@
+"""Train one cell by hand: `folklore-train activation=relu init=he_normal optimizer=adam batch_size=32`.
+
+(The same as `python -m folklore.stages.train ...`.) What the command line does not set comes from conf/config.yaml,
+the rate of the optimizer from conf/optimizer, as it is there, not scaled with the batch. The run joins the results
+store and MLflow, so the same command again trains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from folklore import config, datasets, provenance
+from folklore.errors import UsageError
+from folklore.grid import Run
+from folklore.progress import describe
+from folklore.stages.command import command
+from folklore.stages.jobs import Trainer, run_single_threaded
+from folklore.store import Store
+
+STUDY = "by-hand"
+RESULTS = Path("results")
+
+
+class Shown:
+    """The progress of one run, on standard error: what it is, and on a terminal a bar."""
+
+    def __init__(self, run: Run, known: bool) -> None:
+        """`known`: the store holds the run already, so there is no progress to come."""
+        what = f"{describe([run])}, rate {run.lr:g}, seed {run.seed}, {run.updates:,} updates"
+        said = f"nothing to train, stored already: {what}" if known else f"training {what}"
+        print(said, file=sys.stderr, flush=True)
+        console = Console(stderr=True)
+        columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self.bar = Bar(*columns, console=console)
+        self.bar.disable = known or not console.is_terminal
+        self.task = self.bar.add_task("", total=1.0)
+
+    def training(self, stack: Sequence[Run], fraction: float) -> None:
+        self.bar.update(self.task, completed=fraction)
+
+    def finished(self, stack: Sequence[Run], *, trained: bool) -> None:
+        self.bar.update(self.task, completed=1.0)
+
+
+def run_by_hand(overrides: Sequence[str]) -> tuple[Run, str]:
+    """The run that the overrides describe, scored on the test split, and the name of its profile."""
+    composed = config.compose([f"optimizer.{o}" if o.startswith("lr=") else o for o in overrides])
+    run = replace(config.run_of(composed), score_test=True)
+    if run.lr <= 0:
+        raise UsageError(f"optimizer.lr={run.lr:g}: allowed is a finite number above 0")
+    return run, composed.profile.name
+
+
+def train_or_find(run: Run, out: Path) -> dict:
+    """Results and seconds of the run: from the store when it is there, else trained and stored."""
+    stored = Store(out).keys()
+    known = run.key in stored
+    arrays = {} if known else {run.data: _data(run, out)}
+    shown = Shown(run, known)
+    trainer = Trainer(out, shown)
+    trainer.arrays |= arrays
+    with shown.bar:
+        result = trainer([run])[run.key]
+    return result | {"seconds": float(trainer.store.seconds().get(run.key, float("nan")))}
+
+
+def _data(run: Run, out: Path) -> datasets.Arrays:
+    """The data set, made when it is missing."""
+    root = out / "data"
+    if not (root / f"{run.data}.npz").exists():
+        print(f"preparing {run.data} (once)", file=sys.stderr, flush=True)
+    datasets.prepare(run.data, root)
+    arrays = datasets.load(run.data, root)
+    pool = len(arrays.pool_y)
+    if run.n_train > pool:
+        raise UsageError(
+            f"data.n_train={run.n_train}: allowed is at most {pool}, the training rows of {run.data}"
+        )
+    return arrays
+
+
+def mirror(run: Run, result: dict, profile: str, out: Path) -> str:
+    """Put the run into MLflow; returns where to see it."""
+    import pandas as pd
+
+    from folklore.tracking import StudyCard, open_tracker, run_name
+
+    commit, dirty = provenance.commit()
+    labels = {"studies": [STUDY], "claims": [], "phase": STUDY, "profile": profile}
+    row = result | labels | {"commit": commit, "dirty": dirty}
+    said = "Single runs of `folklore-train`; no claim rests on them."
+    card = StudyCard(STUDY, "Runs trained by hand", description=said)
+    open_tracker(None, out).import_runs(pd.DataFrame([row]), {STUDY: card})
+    elsewhere = out.resolve() != RESULTS.resolve() and not os.environ.get("MLFLOW_TRACKING_URI")
+    address = f"MLFLOW_TRACKING_URI=sqlite:///{out.resolve() / 'mlflow.db'} " if elsewhere else ""
+    return f'"{run_name(result)}" in experiment {STUDY}; see it by: {address}make ui'
+
+
+def scores(run: Run, result: dict) -> str:
+    """The final scores, one a line."""
+    ended = "trained"
+    if result["status"] == "diverged":
+        ended = f"diverged at update {int(result['diverged_step']):,}, so it scores chance"
+    lines = {
+        "status": ended,
+        "train loss": f"{result['train_loss']:.4f}",
+        "validation accuracy": f"{100 * result['val_accuracy']:.2f} %",
+        "test accuracy": f"{100 * result['test_accuracy']:.2f} %",
+        "seconds": f"{result['seconds']:.1f}",
+        "run key": run.key,
+    }
+    return "\n".join(f"{name:<20} {value}" for name, value in lines.items())
+
+
+def train(argv: Sequence[str]) -> None:
+    """The whole command; UsageError before anything is written when the overrides are wrong."""
+    parser = argparse.ArgumentParser(
+        prog="folklore-train",
+        description=__doc__,
+        epilog=_levels(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS, help="results folder (default: %(default)s)")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as activation=tanh or lr=0.1")
+    # what argparse does not know gets the configuration's one-line message
+    options, rest = parser.parse_known_args(argv)
+    run, profile = run_by_hand([*options.overrides, *rest])
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((options.out / "cache" / "inductor").resolve()))
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    run_single_threaded()
+    result = train_or_find(run, options.out)
+    print(scores(run, result))
+    print(f"{'MLflow':<20} {mirror(run, result, profile, options.out)}")
+
+
+def _levels() -> str:
+    """For `--help`: what each group offers, and the keys that take a value."""
+    lines = {group: ", ".join(levels) for group, levels in config.choices().items() if group != "profile"}
+    lines["numbers"] = (
+        "dropout, batch_size, seed, lr (optimizer.lr), optimizer.momentum, optimizer.weight_decay,"
+    )
+    lines[""] = "data.n_train, model.depth, model.width, budget.samples, budget.updates"
+    return "groups and their levels:\n" + "\n".join(f"  {name:<11} {said}" for name, said in lines.items())
+
+
+def main() -> int:
+    """Console script; the exit status."""
+    return command(train)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
