@@ -461,6 +461,14 @@ def test_initial_parameters_of_a_stack(norm: str) -> None:
     assert all(torch.equal(w[2], v[0]) for w, v in zip(p.weights, alone.weights, strict=True))
 
 
+@pytest.mark.parametrize("init", levels.names("init"))
+def test_initial_weights_are_row_major(init: str) -> None:
+    """Whatever layout a level returns: the layout picks the kernel of a product, and a stack may mix levels."""
+    for runs in ([init], [init, "he_normal"], ["he_normal", init]):
+        weights = initial(Layout(INPUTS, CLASSES, 2, 16, "relu", "none"), runs, range(len(runs)), CPU).weights
+        assert all(weight.is_contiguous() for weight in weights)
+
+
 def test_pieces_of_maxout_are_drawn_apart_with_the_fans_of_one_unit() -> None:
     weights = initial(Layout(200, CLASSES, 1, 300, "maxout", "none"), ["glorot_uniform"], [1], CPU).weights
     assert weights[0].shape == (1, 200, 600)

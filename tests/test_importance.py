@@ -21,8 +21,8 @@ from folklore.stats import design
 from folklore.stats import importance as im
 
 ROOT = Path(__file__).parents[1]
-TOY = {"a": [1, 2, 3], "b": [1, 2, 3], "c": [1, 2], "n": ["p", "q", "r"], "m": [0, 1]}
-TOY_GRAPH = ("a", "b", "c")
+TOY = {**{f: [0, 1] for f in "abcde"}, "n": ["p", "q", "r"], "m": [0, 1]}
+TOY_GRAPH = tuple("abcde")
 PLANTED = {
     ("init",): 0.5,
     ("activation",): 0.4,
@@ -246,7 +246,7 @@ def test_a_level_that_all_best_cells_share_is_found(factors, cells):
 
 def test_intervals_cover_in_simulated_studies():
     """Bootstrap intervals of shares and adjusted means, with errors that graph cells share and without."""
-    chosen = design.optimise(TOY, TOY_GRAPH, 16, 4, seed=0)
+    chosen = design.optimise(TOY, TOY_GRAPH, 28, 3, seed=0)
     sizes = {("a",): 0.4, ("n",): 0.3, ("a", "n"): 0.25}
     coef = surface(TOY, sizes, np.random.default_rng(0))
     hits: dict[str, list[bool]] = {"planted": [], "idle": [], "levels": []}
@@ -268,7 +268,7 @@ def test_intervals_cover_in_simulated_studies():
 
 def level_hits(analysis, coef) -> np.ndarray:
     x, at = [], 1
-    for name, levels in TOY.items():
+    for levels in TOY.values():
         rows = np.zeros((len(levels), len(coef)))
         rows[:, 0] = 1
         rows[:, at : at + len(levels) - 1] = design.contrasts(len(levels))

@@ -235,8 +235,9 @@ def validate(config: Config) -> None:
     _require("batch_size", config.batch_size, config.batch_size >= 1, "1 or more")
     _require("budget.samples", config.budget.samples, config.budget.samples >= 0, "0 or more")
     _require("budget.updates", config.budget.updates, config.budget.updates >= 0, "0 or more")
-    most = max(config.budget.samples // config.batch_size, config.budget.updates)
-    _require("budget", most, most >= 1, "at least one update: raise budget.samples or budget.updates")
+    enough = max(config.budget.samples // config.batch_size, config.budget.updates) >= 1
+    words = f"batch_size = {config.batch_size} or more, or else budget.updates=1 or more"
+    _require("budget.samples", config.budget.samples, enough, words)
     _require("seed", config.seed, 0 <= config.seed < 2**31, "0 to 2147483647")
     _require_scaling(config.optimizer)
     _require_profile(config.profile)

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from folklore.errors import UsageError
 from folklore.grid import Run
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Store:
         return set(_read(self.runs, ["run_key"]).column("run_key").to_pylist())
 
     def read(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
-        """One row a run, sorted by run key; KeyError when one of `keys` is not there."""
+        """One row a run, sorted by run key; UsageError when one of `keys` is not there."""
         table = _read(self.runs, SCHEMA.names)
         frame = table.to_pandas().drop_duplicates("run_key").set_index("run_key", drop=False).sort_index()
         frame.index.name = None
@@ -68,7 +69,10 @@ class Store:
         wanted = sorted(set(keys))
         missing = [key for key in wanted if key not in frame.index]
         if missing:
-            raise KeyError(f"{len(missing)} runs are not in {self.runs}, the first is {missing[0]}")
+            raise UsageError(
+                f"{self.runs}: {len(missing)} runs are missing, {missing[0]} first; remove {self.runs.parent}/tune and "
+                f"{self.runs.parent}/confirm and start the same command again, which trains only these"
+            )
         return frame.loc[wanted]
 
     def add(self, rows: list[dict], seconds: dict[str, float]) -> None:

@@ -82,7 +82,7 @@ CRITERION = Criterion(
     pilot_sd=0.009,
 )
 _SCALES = {"U(±1/√n)": 3**-0.5, "Glorot": 1.0, "He": 2**0.5, "4 x Glorot": 4.0, "10 x": 10.0, "20 x": 20.0}
-_TINY = 1e-38  # the smallest normal float32: a gradient below it has been flushed to zero
+_TINY, _HUGE = 1e-38, 1e38  # where float32 ends: a smaller gradient has been flushed to zero
 
 
 def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
@@ -105,7 +105,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     colours = claims.arm_colours(DEPTHS)
     _profile(left, runs, colours)
     claims.tuning_curves(right, runs, list(DEPTHS), colours=colours)
-    claims.legend_above(left, 2)
+    claims.legend_on_top(left)
     lost = claims.rows_in_words(finding.rows, scale=1, unit="decades a layer", decimals=2)
     means = _by_weights(runs, "test_accuracy").get("Glorot", {})
     learnt = ", ".join(f"{arm} {100 * mean:.1f} %" for arm, mean in means.items())
@@ -122,7 +122,8 @@ def lost_a_layer(runs: pd.DataFrame) -> pd.Series:
     import pandas as pd
 
     def lost(norms: object, depth: int) -> float:
-        first, last = np.maximum(np.asarray(norms, dtype=float)[[0, depth - 1]], _TINY)
+        ends = np.nan_to_num(np.asarray(norms, dtype=float)[[0, depth - 1]], posinf=_HUGE)
+        first, last = np.clip(ends, _TINY, _HUGE)
         return float(np.log10(last / first)) / max(depth - 1, 1)
 
     values = [lost(n, d) for n, d in zip(runs["grad_norms"], runs["depth"], strict=True)]
@@ -260,6 +261,7 @@ def _profile(ax, runs: pd.DataFrame, colours: dict[str, object]) -> None:
                 {"color": colours[arm], "marker": markers[arm], "markersize": 3.5},
             )
             ax.plot(layers, np.median(norms, axis=0), label=arm, **look)
-    ax.set_yscale("log")
+    if any(np.nanmax(line.get_ydata(), initial=0) > 0 for line in ax.lines):
+        ax.set_yscale("log")
     ax.set_xticks([1, 5, 10, 15, 20])
     ax.set(xlabel="hidden layer (1: next to the input)", ylabel="gradient norm at initialisation")

@@ -19,6 +19,7 @@ nothing, by an amount not shown to be below 1 point.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from folklore.claims.base import Claim, Criterion
@@ -62,7 +63,7 @@ DESIGN = Study(
         Variant(
             "fashion_mnist",
             fixed={"data": "fashion_mnist", "n_train": 8192},
-            study={"cells": (_CELLS[0], _CELLS[2]), "replicates": 16, "rates": Rates(count=5)},
+            study={"cells": (_CELLS[0], _CELLS[2]), "replicates": 16, "rates": Rates(count=5, center=0.005)},
         ),
     ),
     seconds=60,
@@ -107,7 +108,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     fig, (left, right) = style.new(7.5, ncols=2, width_ratios=(1.1, 1))
     colours, names = claims.arm_colours(arms), {DROPOUT: "constant .01,\ndropout .2"}
     claims.tuning_curves(left, runs, arms[:4], names=names, colours=colours)
-    claims.legend_above(left, 2)
+    claims.legend_on_top(left)
     claims.arm_points(right, finding.rows, arms, names=names, colours=colours)
     said = claims.rows_in_words(finding.rows)
     return fig, (
@@ -124,10 +125,21 @@ def _differences_of_units(criterion: Criterion) -> dict[tuple[str, str, bool], f
     """Largest relative difference between units of a layer, by start, activation and use of dropout."""
     cases = [(start, activation, False) for start in _STARTS for activation in ("sigmoid", "relu")]
     cases += [("constant", activation, True) for activation in ("sigmoid", "relu")]
-    return {case: _difference(_trained(*case, criterion)) for case in cases}
+    steps, rate = int(criterion.settings["steps"]), criterion.settings["rate"]
+    return {
+        (start, activation, dropped): _difference_after(
+            start, activation, criterion.settings["dropout"] * dropped, steps, rate
+        )
+        for start, activation, dropped in cases
+    }
 
 
-def _trained(start: str, activation: str, dropped: bool, criterion: Criterion) -> Parameters:
+@cache
+def _difference_after(start: str, activation: str, dropout: float, steps: int, rate: float) -> float:
+    return _difference(_trained(start, activation, dropout, steps, rate))
+
+
+def _trained(start: str, activation: str, dropout: float, steps: int, rate: float) -> Parameters:
     """A float64 net of two hidden layers after some steps of plain gradient descent on a random task."""
     import numpy as np
     import torch
@@ -139,16 +151,12 @@ def _trained(start: str, activation: str, dropped: bool, criterion: Criterion) -
     single = initial(layout, [start], [0], torch.device("cpu"))
     net = Parameters([w.double() for w in single.weights], [b.double() for b in single.biases], [], [], [])
     step, rng = eager_step(layout, "sgd", False), np.random.default_rng(0)
-    hyper = {
-        "lr": torch.full((1, 1, 1), criterion.settings["rate"]).double(),
-        "momentum": torch.zeros(1, 1, 1),
-    }
+    hyper = {"lr": torch.full((1, 1, 1), rate).double(), "momentum": torch.zeros(1, 1, 1)}
     state: list[dict[str, torch.Tensor]] = [{} for _ in net.trained()]
-    for t in range(int(criterion.settings["steps"])):
+    for t in range(steps):
         x = torch.from_numpy(rng.standard_normal((1, 64, 20)))
-        kept = rng.random((2, 1, 64, 16)) >= criterion.settings["dropout"]
-        masks = list(torch.from_numpy(kept / (1 - criterion.settings["dropout"]))) if dropped else []
-        step(net, state, hyper, x, x[:, :, :3].argmax(dim=2), masks, float(t + 1))
+        keep = torch.from_numpy((rng.random((2, 1, 64, 16)) >= dropout) / (1 - dropout))
+        step(net, state, hyper, x, x[:, :, :3].argmax(dim=2), list(keep), float(t + 1))
     return net
 
 

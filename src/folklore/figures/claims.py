@@ -2,8 +2,8 @@
 
 Every function draws on the axes that it is given, and takes `names` (arm -> what the reader sees) and
 `colours` (arm -> colour; see `arm_colours`), so that one arm looks the same in all panels of a figure.
-Intervals come from the finding's rows, never from here; means over tuning seeds and quantiles over replicates
-only describe what is drawn. Nothing here fails on toy sizes: an empty frame leaves empty axes.
+Intervals come from the finding's rows, never from here; means over tuning seeds and quantiles over
+replicates only describe what is drawn. Nothing here fails on toy sizes: an empty frame leaves empty axes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _ERROR_FLOOR = 1e-17  # an error of exactly 0 has no place on a logarithmic axis
 _FORM_WORDS = {"printed": "as printed", "right": "put right", "derived": "derived"}
 _ROW_GAP = 0.18
+_DODGE = 0.015
 
 Score = str | Callable[[pd.DataFrame], pd.Series]
 Names = Mapping[str, str]
@@ -164,14 +165,18 @@ def level_lines(
     """
     found = {row.arm: row for row in rows if row.variant == variant and row.mean is not None}
     colours, markers = arm_colours(series), arm_markers(series)
-    for name, places in series.items():
-        there = [(x, found[arm]) for x, arm in places.items() if arm in found]
+    levels = sorted({x for places in series.values() for x in places})
+    apart = _DODGE * (levels[-1] - levels[0])  # so that intervals at one level do not hide each other
+    for i, (name, places) in enumerate(series.items()):
+        there = [
+            (x + apart * (i - (len(series) - 1) / 2), found[arm]) for x, arm in places.items() if arm in found
+        ]
         look = {"color": colours[name], "marker": markers[name]}
         ax.plot([x for x, _ in there], [scale * row.mean for _, row in there], label=name, **look)
         for x, row in there:
             if row.lo is not None:
                 ax.plot([x, x], [scale * row.lo, scale * row.hi], color=colours[name], linewidth=1.8)
-    ax.set_xticks(sorted({x for places in series.values() for x in places}))
+    ax.set_xticks(levels)
     ax.margins(x=0.12)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
@@ -217,8 +222,11 @@ def loss_curves(
         ax.axhline(target, color=style.MUTED, linestyle=(0, (2, 2)), linewidth=1)
         place = {"xycoords": ("axes fraction", "data"), "xytext": (-2, 2), "textcoords": "offset points"}
         ax.annotate(f"target {target:g}", (1, target), ha="right", fontsize=7.5, color=style.MUTED, **place)
-    if log:
+    if log and any(
+        np.nanmax(line.get_ydata(), initial=0) > 0 for line in ax.lines
+    ):  # else there is nothing to scale
         ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=12))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("updates")
@@ -283,7 +291,7 @@ def check_errors(
 
 
 def legend_above(ax: Axes, columns: int = 3) -> None:
-    """The legend over the axes, where no curve can run into it."""
+    """The legend over its axes, where no curve can run into it; it must not be wider than they are."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(
             loc="lower left",
@@ -293,6 +301,14 @@ def legend_above(ax: Axes, columns: int = 3) -> None:
             handlelength=2.2,
             columnspacing=1.2,
         )
+
+
+def legend_on_top(ax: Axes, columns: int = 4) -> None:
+    """One legend for the whole figure, from one of its axes: it takes no width from any panel."""
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        look = {"handlelength": 2.2, "columnspacing": 1.2}
+        ax.figure.legend(handles, labels, loc="outside upper left", ncols=columns, **look)
 
 
 def rows_in_words(

@@ -14,6 +14,11 @@ from folklore.stats.findings import Finding
 WIDTH = 6.3  # inches: the text width of the report
 
 
+def _height(arms: int) -> float:
+    """Inches: room for every arm's line and the legend, yet no more than a third of a page."""
+    return min(3.6, 1.5 + max(1.3, 0.24 * arms))
+
+
 def tuning_and_scores(
     runs: pd.DataFrame,
     finding: Finding,
@@ -26,7 +31,7 @@ def tuning_and_scores(
     style.apply()
     arms = claims.arms_of(runs) if arms is None else list(arms)
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(WIDTH, 1.5 + max(1.6, 0.32 * len(arms))), layout="constrained"
+        1, 2, figsize=(WIDTH, _height(len(arms))), layout="constrained"
     )
     claims.tuning_curves(left, runs, arms, names=names)
     claims.legend_above(left, columns=columns)
@@ -48,7 +53,7 @@ def curves_and_steps(
     style.apply()
     arms = claims.arms_of(runs) if arms is None else list(arms)
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(WIDTH, 1.5 + max(1.6, 0.32 * len(arms))), layout="constrained"
+        1, 2, figsize=(WIDTH, _height(len(arms))), layout="constrained"
     )
     claims.loss_curves(left, runs, arms, target=target, names=names)
     claims.legend_above(left, columns=2)

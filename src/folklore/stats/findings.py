@@ -253,7 +253,10 @@ def log_rank(target: float, slow: str, fast: str) -> Callable[[pd.DataFrame], fl
         event = np.isfinite(reached)
         if not event.any():
             return 1.0
-        _, p = survdiff(np.where(event, reached, two["updates"]), event.astype(int), two["arm"].to_numpy())
+        try:
+            _, p = survdiff(np.where(event, reached, two["updates"]), event.astype(int), two["arm"].to_numpy())
+        except np.linalg.LinAlgError:  # no variance: all runs arrive at one and the same time
+            return 1.0
         return float(p)
 
     return test

@@ -36,7 +36,8 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from scipy.special import expit, logit
-from scipy.stats import binom, fisher_exact
+from scipy.stats import binom, fisher_exact, norm
+from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
 from folklore.stats.design import Factors, contrasts, encode, max_vif, term_columns, terms
@@ -73,6 +74,7 @@ class Model:
     rank: int = 0
     residual_df: int = 0
     max_vif: float = math.nan
+    graph_df: int = 0  # graph cells to spare; what intervals of adjusted means rest on
     graph_variance: float = 0.0  # variance that the cells of a graph cell share, over that of one cell
     r_squared: float = math.nan
     left_out: tuple[str, ...] = ()
@@ -271,10 +273,18 @@ def fit(grid: Grid) -> Fit | Model:
     model = Model(
         estimable=True, complete=not left_out, reason=reason, parameters=x.shape[1], rank=int(ols.model.rank),
         residual_df=int(ols.df_resid), max_vif=max_vif(x), r_squared=_r_squared(grid.y_n, x @ ols.params),
-        graph_variance=blocks.ratio, left_out=left_out, **size,
+        graph_df=graph_df(x, cells), graph_variance=blocks.ratio, left_out=left_out, **size,
     )  # fmt: skip
     adjusted = _adjust(ols.resid[:, None], cells, adjust)[:, 0]
     return Fit(grid.factors, slices, blocks, x, xw, ols.model.pinv_wexog, ols.params, adjust, adjusted, model)
+
+
+def graph_df(x_np: np.ndarray, cells: Sequence[np.ndarray]) -> int:
+    """Graph cells beyond the parameters that differ only between them: how well their common errors are known."""
+    within = np.zeros(x_np.shape[1], dtype=bool)
+    for block in cells:
+        within |= np.ptp(x_np[block], axis=0) > 0
+    return len(cells) - int((~within).sum())
 
 
 def graph_variance(x_np: np.ndarray, y_n: np.ndarray, cells: Sequence[np.ndarray]) -> Blocks:
@@ -556,11 +566,17 @@ def _shapley(part: Components, name: str) -> np.ndarray:
     return sum(v / len(term) for term, v in part.term.items() if name in term)
 
 
+def _t_over_z(fitted: Fit) -> float:
+    """Widening of an interval for errors whose size is known from few graph cells only."""
+    tail = (1 + LEVEL) / 2
+    return float(student.ppf(tail, max(fitted.model.graph_df, 1)) / norm.ppf(tail))
+
+
 def _means(fitted: Fit, draws: Draws, names: Term) -> pd.DataFrame:
     """Adjusted means, one row a combination of levels: logit, accuracy, lo, hi."""
     rows = mean_map(fitted, names)
     centre = rows @ fitted.coef_p
-    lo, hi = centre + interval(draws.error_Bp @ rows.T)
+    lo, hi = centre + _t_over_z(fitted) * interval(draws.error_Bp @ rows.T)
     return pd.DataFrame({"accuracy": expit(centre), "lo": expit(lo), "hi": expit(hi), "logit": centre})
 
 

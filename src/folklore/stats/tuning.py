@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+CLOSE = 1.5  # standard errors of a difference within which a mean counts as no worse than the best
+CLIP = 6.0  # standard errors below the best at which a mean stops to count as lower still
 WINDOW = 2  # rates on each side of the best that the quadratic is fitted to
 
 
@@ -21,32 +23,29 @@ class Choice:
 def choose(scores: np.ndarray) -> Choice:
     """Choose among rates in increasing order from scores (rates, seeds), higher is better, all finite.
 
-    A quadratic in the rate's position (log rate) is fitted to the means around the best one; its vertex, rounded to the grid, is the
-    choice. With few noisy seeds the plain argmax makes identical arms differ far more often. The optimum is at an edge when the best
-    mean or the vertex is.
+    A quadratic in the rate's position (log rate) is fitted to the means around the best one. Of the rates that the noise of the seeds
+    does not tell apart from the best (within CLOSE standard errors of a difference), the one nearest to its vertex is chosen. Where the
+    curve is flat this is steadier than the plain argmax, which makes identical arms differ; where it ends in a cliff, as it does at the
+    largest stable rate, the best mean stands, for no parabola fits a cliff. With a single seed the noise is unknown: the best mean is
+    chosen. The optimum is at an edge when the best mean or the choice is.
     """
     means = scores.mean(axis=1)
-    last = len(means) - 1
-    if last < 2:
-        index = int(means.argmax())
-        return Choice(index, "", float(means[index]))
-    best = int(means.argmax())
-    around = np.arange(max(0, best - WINDOW), min(last, best + WINDOW) + 1)
-    index = best if len(around) < 4 and 0 < best < last else _vertex(around, means[around], best)
+    best, last = int(means.argmax()), len(means) - 1
+    index = best
+    if scores.shape[1] > 1 and last >= 2:
+        around = np.arange(max(0, best - WINDOW), min(last, best + WINDOW) + 1)
+        error = float(np.median(scores[around].std(axis=1, ddof=1))) * np.sqrt(2 / scores.shape[1])
+        close = around[means[around] >= means[best] - CLOSE * error]
+        index = int(close[np.argmin(np.abs(close - _vertex(around, means, best, error)))])
     edge = {0: "low", last: "high"}.get(index) or {0: "low", last: "high"}.get(best, "")
-    return Choice(index, edge, float(means[index]))
+    return Choice(index, edge if last >= 2 else "", float(means[index]))
 
 
-def _vertex(positions: np.ndarray, means: np.ndarray, best: int) -> int:
-    """Grid position of the fitted maximum; the best mean where the fit has none inside the window."""
-    # a collapse beyond the stable rates would bend the curve more than the optimum does: clip it to the window's spread
-    floor = (
-        np.sort(means)[-3] - 2 * (np.sort(means)[-1] - np.sort(means)[-3]) - 0.05 * abs(np.sort(means)[-1])
-    )
-    a, b, _ = np.polyfit(positions, np.maximum(means, floor), 2)
-    if a >= 0:
-        return best
-    return int(np.clip(round(-b / (2 * a)), positions[0], positions[-1]))
+def _vertex(around: np.ndarray, means: np.ndarray, best: int, error: float) -> float:
+    """Position of the fitted maximum; the best mean's where the fit has none. Collapsed rates are clipped: they would bend the fit."""
+    shown = np.maximum(means[around], means[best] - CLIP * error)
+    a, b, _ = np.polyfit(around, shown, 2)
+    return float(np.clip(-b / (2 * a), around[0], around[-1])) if a < 0 else float(best)
 
 
 def every_second(n: int) -> np.ndarray:

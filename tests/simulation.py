@@ -1,0 +1,215 @@
+"""Simulated studies: frames as a claim's judge gets them, with an effect planted that the judge has to find.
+
+Every run has a latent number, "how well it did, as the claim measures it". Runs of a group (an arm, or a level of the factor that
+the claim is about) share a shift. A model writes the columns that follow from the latents: accuracies, loss curves, losses,
+gradient norms. Which groups a claim favours is stated here, apart from the claims' own code: a judge that mixed up a sign would
+otherwise pass with its direction read off itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from folklore.claims.base import LoadedClaim
+from folklore.config import compose
+from folklore.grid import CONFIRM, TUNE, Cell, Study
+from folklore.stats.findings import Finding
+from folklore.studies import cells, studies
+
+ACCURACY, CHANCE, POINTS = 0.6, 0.1, 40
+Signs = Mapping[object, float]
+
+
+def write_scores(frame: pd.DataFrame, z: np.ndarray, target: float) -> None:
+    """Accuracy rises with the latent; the time to the target loss halves for each unit of it."""
+    frame["val_accuracy"] = np.clip(ACCURACY + z, 0, 1)
+    scored = frame["score_test"].to_numpy()
+    frame["test_accuracy"] = np.where(scored, frame["val_accuracy"], np.nan)
+    frame["recalibrated_accuracy"] = np.where(scored & (frame["norm"] == "batch"), frame["val_accuracy"], np.nan)
+    frame["train_loss"] = np.exp(-z)
+    share = (np.arange(POINTS) + 1) / POINTS
+    time = 0.3 * 2.0**-z  # of the budget
+    frame["loss_curve"] = list(target * np.sqrt(time[:, None] / share))
+
+
+def write_ranges(frame: pd.DataFrame, z: np.ndarray, target: float) -> None:
+    """The latent is the width, in octaves, of the range of rates that work; the others stay at chance."""
+    write_scores(frame, np.zeros(len(frame)), target)
+    octave = np.log2(frame["lr"] / frame.groupby("batch_size")["lr"].transform("median")).to_numpy()
+    middle = np.random.default_rng(len(frame)).random(len(frame)).take(frame["unit"]) - 0.5
+    fine = np.abs(octave - middle) < (5 + z) / 2
+    frame["val_accuracy"] = np.where(fine, ACCURACY, CHANCE)
+
+
+def write_limits(frame: pd.DataFrame, z: np.ndarray, target: float) -> None:
+    """The latent is log2 of the highest rate that learns, counted from the middle of the grid."""
+    write_scores(frame, np.zeros(len(frame)), target)
+    octave = np.log2(frame["lr"]) - np.log2(frame["lr"]).median()
+    frame["train_loss"] = np.where(octave <= z + 0.5, 1.0, 2.3)
+
+
+def write_gradients(frame: pd.DataFrame, z: np.ndarray, target: float) -> None:
+    """The latent is the decades that the gradient loses in each layer, which also costs accuracy."""
+    write_scores(frame, -z, target)
+    depth = frame["depth"].to_numpy()
+    frame["grad_norms"] = [list(10.0 ** (-lost * np.arange(d - 1, -2, -1))) for lost, d in zip(z, depth, strict=True)]
+
+
+@dataclass(frozen=True)
+class Model:
+    """write: columns from latents; group: the column whose values share a shift; shared: one latent for all the rates of a group
+    and replicate; favoured: the sign with which each group enters the claim's prediction (groups left out do not enter)."""
+
+    favoured: Signs | None = None
+    group: str = "arm"
+    shared: bool = False
+    write: Callable[[pd.DataFrame, np.ndarray, float], None] = write_scores
+
+
+SMALL, LARGE = (2, 8, 32), (64, 128, 512)
+MODELS: dict[str, Model] = {
+    "adaptive-better": Model({"adam, tuned": 1, "momentum, tuned": -1}),
+    "batch-equal-steps": Model({"batch_size=32": 1, "batch_size=256": -1}),
+    "bn-accelerates": Model({"batch": 1, "none": -1}, group="norm"),
+    "bn-higher-lr": Model({"batch": 1, "none": -1}, group="norm", shared=True, write=write_limits),
+    "bn-lr-ladder": Model({"BN x5": 1, "BN x1": -1}),
+    "bn-needs-large-batch": Model(
+        {f"norm={n} batch_size={b}": s * t for n, s in (("batch", 1), ("none", -1)) for b, t in ((32, 1), (2, -1))}
+    ),
+    "bn-reduce-dropout": Model(
+        {
+            "n=1024 dropout=0.5": 1,
+            "n=1024 dropout=0": -1,
+            "n=1024 dropout=0.5 BN": -1,
+            "n=1024 dropout=0 BN": 1,
+        }
+    ),
+    "bn-saturating-trainable": Model({"sigmoid with BN": 1, "sigmoid": -1}),
+    "dropout-generalises": Model({"n=1024 dropout=0.2": 1, "n=1024 dropout=0.5": 1, "n=1024 dropout=0": -1}),
+    "glorot-vs-uniform-mnist": Model(),
+    "he-vs-glorot-relu": Model({"He, 30 layers": 1, "Glorot, 30 layers": -1}),
+    "sigmoid-vanishing-gradient": Model({"sigmoid, 20 layers": 1}, write=write_gradients),
+    "small-batch-best": Model({b: 1 if b in SMALL else -1 for b in SMALL + LARGE}, group="batch_size"),
+    "small-batch-lr-range": Model(
+        {4: 3, 16: 1, 64: -1, 256: -3}, group="batch_size", shared=True, write=write_ranges
+    ),
+    "zero-init-symmetry": Model({"He": 1, "constant .01": -1}),
+}
+
+
+class Simulator:
+    """Studies of one claim. grounds: "main" alone, or also the other grounds, the other rates and the halved grid."""
+
+    def __init__(self, claim: LoadedClaim, *, replicates: int | None = None, everything: bool = False) -> None:
+        self.claim, self.model = claim, MODELS.get(claim.id, Model())
+        self.target = float(claim.criterion.settings.get("main", claim.criterion.settings.get("target", 1.0)))
+        mine = [c for c in _cells(claim.study) if everything or c.variant == "main"]
+        self.template = _template(mine, replicates, everything)
+        self.groups = sorted(set(self.template[self.model.group]), key=str)
+        self._unit()
+        self.sigma = 0.0
+
+    def _unit(self) -> None:
+        """Which runs share a latent."""
+        frame = self.template
+        if not self.model.shared:
+            frame["unit"] = np.arange(len(frame))
+            return
+        keys = [frame["variant"], frame[self.model.group], frame["phase"], frame["replicate"]]
+        frame["unit"] = pd.Series(zip(*keys, strict=True)).factorize()[0]
+
+    def frame(self, shifts: Signs, rng: np.random.Generator) -> pd.DataFrame:
+        """One study; shifts by group, in units of the latent."""
+        frame = self.template.copy()
+        noise = self.sigma * rng.standard_normal(int(frame["unit"].max()) + 1)
+        z = noise[frame["unit"]] + frame[self.model.group].map(shifts).fillna(0.0).to_numpy(dtype=float)
+        self.model.write(frame, z, self.target)
+        return frame
+
+    def judge(self, frame: pd.DataFrame) -> Finding:
+        return self.claim.module.judge(frame, self.claim.criterion)
+
+    def effect(self, shifts: Signs) -> float:
+        """The effect that the judge finds without any noise."""
+        kept, self.sigma = self.sigma, 0.0
+        finding = self.judge(self.frame(shifts, np.random.default_rng(0)))
+        self.sigma = kept
+        return finding.estimate.effect
+
+    def sensitivities(self) -> dict[object, float]:
+        """How the judge's effect moves with each group's latent, one at a time."""
+        step = 2.0 if self.model.shared else 0.02
+        base = self.effect({})
+        moved = {g: (self.effect({g: step}) - base) / step for g in self.groups}
+        return {g: w for g, w in moved.items() if abs(w) > 1e-6}
+
+    def shifts(self, effect: float) -> dict[object, float]:
+        """Shifts by group that plant an effect, in raw units of the claim's criterion."""
+        weights = self.sensitivities()
+        signs = self.model.favoured or weights
+        if self.model.shared:  # counted in whole octaves: right on average, not in one noiseless study
+            slope = sum(weights[g] * signs[g] for g in signs)
+        else:
+            step = 0.02
+            slope = (self.effect({g: step * s for g, s in signs.items()}) - self.effect({})) / step
+        return {g: effect * s / slope for g, s in signs.items()}
+
+    def spread_to(self, sd: float) -> Simulator:
+        """Set the noise so that the replicates of the effect spread by `sd`."""
+        self.sigma = sd
+        for attempt in range(4):
+            rng = np.random.default_rng(attempt)
+            found = np.mean([self.judge(self.frame({}, rng)).estimate.sd ** 2 for _ in range(6)]) ** 0.5
+            self.sigma *= min(max(sd / found, 0.3), 3.0)
+        return self
+
+
+@cache
+def _study(name: str) -> Study:
+    return next(s for s in studies(compose(["profile=laptop"]).profile) if s.name == name)
+
+
+@cache
+def _cells(name: str) -> tuple[Cell, ...]:
+    return tuple(cells(_study(name), compose(["profile=laptop"])))
+
+
+def _template(mine: Sequence[Cell], replicates: int | None, everything: bool) -> pd.DataFrame:
+    """All rows of a study without its results."""
+    rows = [row for cell in mine for row in _rows(cell, replicates, everything)]
+    frame = pd.DataFrame(rows)
+    frame["run_key"] = [f"{i:024x}" for i in range(len(frame))]
+    frame["status"], frame["diverged_step"] = "ok", np.nan
+    for name in ("val_loss", "test_loss"):
+        frame[name] = 1.0
+    steps = {u: [round(u * (i + 1) / POINTS) for i in range(POINTS)] for u in set(frame["updates"])}
+    frame["loss_step"] = [steps[u] for u in frame["updates"]]
+    frame["val_step"], frame["val_curve"] = [[1]] * len(frame), [[0.5]] * len(frame)
+    frame["grad_norms"] = [[0.1] * (d + 1) for d in frame["depth"]]
+    return frame
+
+
+def _rows(cell: Cell, replicates: int | None, everything: bool) -> list[dict]:
+    """Tuning runs at the chosen rate (and its neighbours), confirmed runs, and those of the halved grid."""
+    chosen = cell.center if cell.tuned else cell.run.lr or 0.02 * cell.times
+    count = min(replicates or cell.replicates, cell.replicates)
+    rows = []
+    if cell.tuned:
+        rates = (chosen / 2, chosen, 2 * chosen) if everything else (chosen,)
+        rows += [_row(cell, "tune", i, lr, lr == chosen) for lr in rates for i in range(cell.tuning_seeds)]
+    rows += [_row(cell, "confirm", i, chosen, True) for i in range(count)]
+    if everything and cell.tuned and "=" in cell.label + "=":
+        rows += [_row(cell, "half", i, 2 * chosen, False) for i in range(min(count, cell.half_replicates))]
+    return rows
+
+
+def _row(cell: Cell, phase: str, replicate: int, lr: float, chosen: bool) -> dict:
+    first = TUNE if phase == "tune" else CONFIRM
+    run = replace(cell.run, lr=lr, seed=first + replicate, score_test=phase != "tune")
+    labels = {"phase": phase, "variant": cell.variant, "arm": cell.label, "cell": cell.key}
+    return asdict(run) | labels | {"replicate": replicate, "chosen": chosen, "edge": ""}
