@@ -79,7 +79,8 @@ class ProfileConfig:
     """How much of the design is trained. None: as designed.
 
     replicates, half_replicates, tuning_seeds, rates: caps. budget: factor on the updates of every run, at least `least_updates`.
-    grid_cells: cells of the six-factor design (0: the full crossing). toy: the report warns that verdicts mean nothing.
+    grid_cells: cells of the six-factor design (0: the full crossing). full_data: all images, not 8,192. further_grounds: every claim
+    also at twice the width and twice the budget. toy: the report warns that verdicts mean nothing.
     """
 
     name: str = MISSING
@@ -94,6 +95,7 @@ class ProfileConfig:
     placebo_seeds: int = 96
     job_seconds: float = 75.0
     full_data: bool = False
+    further_grounds: bool = False
     toy: bool = False
     only: list[str] = field(default_factory=list)
 

@@ -13,8 +13,9 @@ from folklore import config as configuration
 from folklore.claims.base import LoadedClaim, discover
 from folklore.config import CONF, Config, ProfileConfig, central_rate, check_run
 from folklore.errors import UsageError
-from folklore.grid import FIELDS, Cell, Rates, Run, Study, arm_label, finished
+from folklore.grid import FIELDS, Cell, Rates, Run, Study, Variant, arm_label, finished
 
+LAPTOP_IMAGES, ALL_IMAGES = 8192, 58_000  # training rows of an image set that a run draws: in the laptop profile, and all of them
 _CELL_WORDS = {"label", "lr_of", "lr_times"}
 
 
@@ -97,7 +98,17 @@ def scaled(study: Study, profile: ProfileConfig) -> Study:
         for v in study.variants
     )
     numbers = {name: cap(getattr(study, name), most) for name, most in capped.items()}
-    return replace(study, rates=rates, variants=variants, **numbers)
+    grounds = (*variants, *_further_grounds(study)) if profile.further_grounds and study.target is None else variants
+    return replace(study, rates=rates, variants=grounds, **numbers)
+
+
+def _further_grounds(study: Study) -> tuple[Variant, ...]:
+    """Twice the width and twice the budget. (A study of steps to a target has a target of its own for each ground.)"""
+    if study.half_replicates == 0:  # not a study of claims
+        return ()
+    wide = {"width": 2 * int(study.fixed.get("width", Run().width))}
+    longer = {"samples": 2 * study.samples, "updates": 2 * study.updates}
+    return Variant("twice the width", fixed=wide), Variant("twice the budget", study=longer)
 
 
 def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -> Cell:
@@ -112,6 +123,8 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
     run = replace(start, **changes)
     if "updates" not in changes:
         run = replace(run, updates=max(study.samples // run.batch_size, study.updates, 1))
+    if base.profile.full_data and changes.get("n_train") == LAPTOP_IMAGES:
+        run = replace(run, n_train=ALL_IMAGES)
     run = _budgeted(run, base.profile)
     check_run(run)
     center = study.rates.center or central_rate(run.optimizer, run.batch_size, run.norm)

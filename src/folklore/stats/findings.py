@@ -164,9 +164,8 @@ def contrast(
 
 def differences(runs: pd.DataFrame, weights: Weights) -> np.ndarray:
     """Per replicate, the weighted sum of the arms' measures (n,); replicates that miss an arm are left out."""
-    wide = runs[runs["arm"].isin(weights)].pivot_table(
-        index="replicate", columns="arm", values="measure", aggfunc="first"
-    )
+    mine = runs.loc[runs["arm"].isin(weights), ["replicate", "arm", "measure"]]
+    wide = mine.drop_duplicates(["replicate", "arm"]).pivot(index="replicate", columns="arm", values="measure")
     if set(wide.columns) != set(weights):
         return np.empty(0)
     wide = wide.dropna()

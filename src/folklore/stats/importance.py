@@ -52,6 +52,7 @@ PAIRS = (
 LEVEL = 0.95
 CHANCE, N_TEST = 0.1, 10_000  # ten balanced classes; size of the test split
 MIN_RESIDUAL_DF = 10
+CHUNK = 250
 RATIOS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 TOP, MIN_TOP = 0.05, 5
 Term = tuple[str, ...]
@@ -462,9 +463,15 @@ def mammen(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def graph_weights(grid: Grid, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each cell is in a resample of whole graph cells, (n, B)."""
+    """How often each cell is in a resample of whole graph cells, (n, B); floats, because integers multiply slowly."""
     n_graph = int(grid.graph_n.max()) + 1
-    return rng.multinomial(n_graph, np.full(n_graph, 1 / n_graph), size=resamples).T[grid.graph_n]
+    draws = rng.multinomial(n_graph, np.full(n_graph, 1 / n_graph), size=resamples)
+    return draws.T[grid.graph_n].astype(float)
+
+
+def _chunks(resamples: int) -> list[int]:
+    """Resamples in pieces, so that the complete crossing needs no gigabytes."""
+    return [min(CHUNK, resamples - at) for at in range(0, resamples, CHUNK)]
 
 
 def seed_weights(rng: np.random.Generator, n_seeds: int, resamples: int) -> np.ndarray:
@@ -506,18 +513,36 @@ def bootstrap(fitted: Fit, grid: Grid, *, resamples: int, rng: np.random.Generat
 
     Without the shrinkage noise would count twice: once in the surface, once in the redrawn errors.
     """
-    deviation, n_seeds = grid.seed_deviation_nS, grid.y_nS.shape[1]
-    seeds = seed_variance(deviation)
-    weight_nB = graph_weights(grid, resamples, rng)
-    estimate = components(
-        fitted, fitted.coef_p[None], fitted.adjusted_n[:, None], seeds.mean(keepdims=True), n_seeds
-    )
-    errors_nB = bootstrap_errors(fitted, deviation, resamples=resamples, rng=rng)
-    error_Bp = (fitted.pinv_pn @ errors_nB).T
-    left = _adjust(errors_nB - fitted.xw_np @ error_Bp.T, fitted.blocks.cells, fitted.adjust)
+    seeds_n, n_seeds = seed_variance(grid.seed_deviation_nS), grid.y_nS.shape[1]
+    coef, residual, seeds = fitted.coef_p[None], fitted.adjusted_n[:, None], seeds_n.mean(keepdims=True)
+    estimate = components(fitted, coef, residual, seeds, n_seeds)
     centre = _shrunk(fitted, estimate)
-    redrawn = components(fitted, centre + error_Bp, left, seeds @ weight_nB / weight_nB.sum(axis=0), n_seeds)
-    return Draws(error_Bp, estimate, redrawn)
+    parts = [_redraw(fitted, grid, centre, seeds_n, size, rng) for size in _chunks(resamples)]
+    errors, redrawn = zip(*parts, strict=True)
+    return Draws(np.vstack(errors), estimate, _joined(redrawn))
+
+
+def _redraw(
+    fitted: Fit,
+    grid: Grid,
+    centre_p: np.ndarray,
+    seeds_n: np.ndarray,
+    resamples: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, Components]:
+    """Errors of the coefficients (B, p), and the components estimated from what was redrawn."""
+    errors_nB = bootstrap_errors(fitted, grid.seed_deviation_nS, resamples=resamples, rng=rng)
+    error_Bp = (fitted.pinv_pn @ errors_nB).T
+    left_nB = _adjust(errors_nB - fitted.xw_np @ error_Bp.T, fitted.blocks.cells, fitted.adjust)
+    weight_nB = graph_weights(grid, resamples, rng)
+    seeds_B = seeds_n @ weight_nB / weight_nB.sum(axis=0)
+    return error_Bp, components(fitted, centre_p + error_Bp, left_nB, seeds_B, grid.y_nS.shape[1])
+
+
+def _joined(parts: Sequence[Components]) -> Components:
+    term = {t: np.concatenate([part.term[t] for part in parts]) for t in parts[0].term}
+    rest, seeds = (np.concatenate([getattr(part, name) for part in parts]) for name in ("rest", "seeds"))
+    return Components(term, rest, seeds)
 
 
 def _shrunk(fitted: Fit, estimate: Components) -> np.ndarray:
@@ -619,19 +644,13 @@ def best_cells(grid: Grid, *, resamples: int, rng: np.random.Generator) -> tuple
         return pd.DataFrame(), f"the best {TOP:.0%} of {n} cells are {n_top}; at least {MIN_TOP} are needed"
     top = np.zeros(n, dtype=bool)
     top[np.argsort(-grid.y_n, kind="stable")[:n_top]] = True
-    weight_nB, top_nB = _resampled_top(grid, resamples, rng)
-    rows = []
-    for name, levels in grid.factors.items():
-        for level in levels:
-            has = (grid.table[name] == level).to_numpy()
-            rows.append(
-                {
-                    "factor": name,
-                    "level": level,
-                    **_enrichment(has, top),
-                    **_bounds(has, top, weight_nB, top_nB),
-                }
-            )
+    names = [(factor, level) for factor, levels in grid.factors.items() for level in levels]
+    has_Ln = np.array([(grid.table[factor] == level).to_numpy() for factor, level in names])
+    chunks = [_resampled_ratios(grid, has_Ln, size, rng) for size in _chunks(resamples)]
+    rows = [
+        {"factor": factor, "level": level, **_enrichment(has, top), **_bounds(has, top, ratio)}
+        for (factor, level), has, ratio in zip(names, has_Ln, np.hstack(chunks), strict=True)
+    ]
     table = pd.DataFrame(rows)
     return table.assign(p_holm=multipletests(table["p"], method="holm")[1]), ""
 
@@ -643,30 +662,34 @@ def _enrichment(has: np.ndarray, top: np.ndarray) -> dict[str, Any]:
     return {"top": inside, "cells": cells, "ratio": ratio, "p": float(fisher_exact(counts)[1])}
 
 
-def _bounds(has: np.ndarray, top: np.ndarray, weight_nB: np.ndarray, top_nB: np.ndarray) -> dict[str, float]:
+def _bounds(has: np.ndarray, top: np.ndarray, ratio_B: np.ndarray) -> dict[str, float]:
     """Interval of the ratio; a resample without any cell of the level does not count."""
-    best_nB = weight_nB * top_nB
-    cells, inside = has @ weight_nB, has @ best_nB
-    drawn = cells > 0
-    ratio = (inside / best_nB.sum(axis=0))[drawn] / (cells / weight_nB.sum(axis=0))[drawn]
-    lo, hi = interval(ratio)
+    lo, hi = interval(ratio_B[np.isfinite(ratio_B)])
     if not has[top].any():  # what no best cell has, no resample has either: exact binomial bound instead
         hi = max(hi, (1 - ((1 - LEVEL) / 2) ** (1 / top.sum())) / has.mean())
     return {"lo": lo, "hi": hi}
 
 
-def _resampled_top(grid: Grid, resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the cells and whether they are among the best, (n, B), in every resample."""
-    n_seeds = grid.y_nS.shape[1]
+def _resampled_ratios(grid: Grid, has_Ln: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Share among the best over share among all, (levels, B); nan where a level was not drawn."""
     weight_nB = graph_weights(grid, resamples, rng)
+    best_nB = weight_nB * _resampled_top(grid, weight_nB, rng)
+    cells_LB, inside_LB = has_Ln.astype(float) @ weight_nB, has_Ln.astype(float) @ best_nB
+    share_LB = np.where(cells_LB > 0, cells_LB, np.nan) / weight_nB.sum(axis=0)
+    return inside_LB / best_nB.sum(axis=0) / share_LB
+
+
+def _resampled_top(grid: Grid, weight_nB: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Whether cells are among the best, (n, B), when replicates are redrawn too."""
+    n_seeds, resamples = grid.y_nS.shape[1], weight_nB.shape[1]
     seeds_BS = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=resamples) / n_seeds
     score_nB = grid.y_n[:, None] + grid.seed_deviation_nS @ seeds_BS.T
     order = np.argsort(-score_nB, axis=0, kind="stable")
-    before = np.cumsum(np.take_along_axis(weight_nB, order, axis=0), axis=0)
-    top_sorted = before - np.take_along_axis(weight_nB, order, axis=0) < TOP * weight_nB.sum(axis=0)
-    top = np.zeros_like(top_sorted)
-    np.put_along_axis(top, order, top_sorted, axis=0)
-    return weight_nB, top
+    sorted_nB = np.take_along_axis(weight_nB, order, axis=0)
+    better_nB = np.cumsum(sorted_nB, axis=0) - sorted_nB
+    top = np.zeros(weight_nB.shape, dtype=bool)
+    np.put_along_axis(top, order, better_nB < TOP * weight_nB.sum(axis=0), axis=0)
+    return top
 
 
 # -------------------------------------------------------------------------------------------- learning rates
