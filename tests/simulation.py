@@ -25,39 +25,43 @@ ACCURACY, CHANCE, POINTS = 0.6, 0.1, 40
 Signs = Mapping[object, float]
 
 
-def write_scores(frame: pd.DataFrame, z: np.ndarray, target: float) -> None:
+def write_scores(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
     """Accuracy rises with the latent; the time to the target loss halves for each unit of it."""
     frame["val_accuracy"] = np.clip(ACCURACY + z, 0, 1)
     scored = frame["score_test"].to_numpy()
     frame["test_accuracy"] = np.where(scored, frame["val_accuracy"], np.nan)
-    frame["recalibrated_accuracy"] = np.where(scored & (frame["norm"] == "batch"), frame["val_accuracy"], np.nan)
+    frame["recalibrated_accuracy"] = np.where(
+        scored & (frame["norm"] == "batch"), frame["val_accuracy"], np.nan
+    )
     frame["train_loss"] = np.exp(-z)
     share = (np.arange(POINTS) + 1) / POINTS
     time = 0.3 * 2.0**-z  # of the budget
     frame["loss_curve"] = list(target * np.sqrt(time[:, None] / share))
 
 
-def write_ranges(frame: pd.DataFrame, z: np.ndarray, target: float) -> None:
+def write_ranges(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
     """The latent is the width, in octaves, of the range of rates that work; the others stay at chance."""
-    write_scores(frame, np.zeros(len(frame)), target)
+    write_scores(frame, np.zeros(len(frame)), target, rng)
     octave = np.log2(frame["lr"] / frame.groupby("batch_size")["lr"].transform("median")).to_numpy()
-    middle = np.random.default_rng(len(frame)).random(len(frame)).take(frame["unit"]) - 0.5
+    middle = rng.random(len(frame))[frame["unit"]] - 0.5
     fine = np.abs(octave - middle) < (5 + z) / 2
     frame["val_accuracy"] = np.where(fine, ACCURACY, CHANCE)
 
 
-def write_limits(frame: pd.DataFrame, z: np.ndarray, target: float) -> None:
+def write_limits(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
     """The latent is log2 of the highest rate that learns, counted from the middle of the grid."""
-    write_scores(frame, np.zeros(len(frame)), target)
+    write_scores(frame, np.zeros(len(frame)), target, rng)
     octave = np.log2(frame["lr"]) - np.log2(frame["lr"]).median()
     frame["train_loss"] = np.where(octave <= z + 0.5, 1.0, 2.3)
 
 
-def write_gradients(frame: pd.DataFrame, z: np.ndarray, target: float) -> None:
+def write_gradients(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
     """The latent is the decades that the gradient loses in each layer, which also costs accuracy."""
-    write_scores(frame, -z, target)
+    write_scores(frame, -z, target, rng)
     depth = frame["depth"].to_numpy()
-    frame["grad_norms"] = [list(10.0 ** (-lost * np.arange(d - 1, -2, -1))) for lost, d in zip(z, depth, strict=True)]
+    frame["grad_norms"] = [
+        list(10.0 ** (-lost * np.arange(d - 1, -2, -1))) for lost, d in zip(z, depth, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Model:
     favoured: Signs | None = None
     group: str = "arm"
     shared: bool = False
-    write: Callable[[pd.DataFrame, np.ndarray, float], None] = write_scores
+    write: Callable[[pd.DataFrame, np.ndarray, float, np.random.Generator], None] = write_scores
 
 
 SMALL, LARGE = (2, 8, 32), (64, 128, 512)
@@ -79,7 +83,11 @@ MODELS: dict[str, Model] = {
     "bn-higher-lr": Model({"batch": 1, "none": -1}, group="norm", shared=True, write=write_limits),
     "bn-lr-ladder": Model({"BN x5": 1, "BN x1": -1}),
     "bn-needs-large-batch": Model(
-        {f"norm={n} batch_size={b}": s * t for n, s in (("batch", 1), ("none", -1)) for b, t in ((32, 1), (2, -1))}
+        {
+            f"norm={n} batch_size={b}": s * t
+            for n, s in (("batch", 1), ("none", -1))
+            for b, t in ((32, 1), (2, -1))
+        }
     ),
     "bn-reduce-dropout": Model(
         {
@@ -91,7 +99,7 @@ MODELS: dict[str, Model] = {
     ),
     "bn-saturating-trainable": Model({"sigmoid with BN": 1, "sigmoid": -1}),
     "dropout-generalises": Model({"n=1024 dropout=0.2": 1, "n=1024 dropout=0.5": 1, "n=1024 dropout=0": -1}),
-    "glorot-vs-uniform-mnist": Model(),
+    "glorot-vs-uniform-mnist": Model({"Glorot": 1, "uniform ±.05": -1}),
     "he-vs-glorot-relu": Model({"He, 30 layers": 1, "Glorot, 30 layers": -1}),
     "sigmoid-vanishing-gradient": Model({"sigmoid, 20 layers": 1}, write=write_gradients),
     "small-batch-best": Model({b: 1 if b in SMALL else -1 for b in SMALL + LARGE}, group="batch_size"),
@@ -105,7 +113,9 @@ MODELS: dict[str, Model] = {
 class Simulator:
     """Studies of one claim. grounds: "main" alone, or also the other grounds, the other rates and the halved grid."""
 
-    def __init__(self, claim: LoadedClaim, *, replicates: int | None = None, everything: bool = False) -> None:
+    def __init__(
+        self, claim: LoadedClaim, *, replicates: int | None = None, everything: bool = False
+    ) -> None:
         self.claim, self.model = claim, MODELS.get(claim.id, Model())
         self.target = float(claim.criterion.settings.get("main", claim.criterion.settings.get("target", 1.0)))
         mine = [c for c in _cells(claim.study) if everything or c.variant == "main"]
@@ -128,7 +138,7 @@ class Simulator:
         frame = self.template.copy()
         noise = self.sigma * rng.standard_normal(int(frame["unit"].max()) + 1)
         z = noise[frame["unit"]] + frame[self.model.group].map(shifts).fillna(0.0).to_numpy(dtype=float)
-        self.model.write(frame, z, self.target)
+        self.model.write(frame, z, self.target, rng)
         return frame
 
     def judge(self, frame: pd.DataFrame) -> Finding:
@@ -203,7 +213,7 @@ def _rows(cell: Cell, replicates: int | None, everything: bool) -> list[dict]:
         rates = (chosen / 2, chosen, 2 * chosen) if everything else (chosen,)
         rows += [_row(cell, "tune", i, lr, lr == chosen) for lr in rates for i in range(cell.tuning_seeds)]
     rows += [_row(cell, "confirm", i, chosen, True) for i in range(count)]
-    if everything and cell.tuned and "=" in cell.label + "=":
+    if everything and cell.tuned:
         rows += [_row(cell, "half", i, 2 * chosen, False) for i in range(min(count, cell.half_replicates))]
     return rows
 

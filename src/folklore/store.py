@@ -84,7 +84,7 @@ class Store:
         )
 
     def seconds(self) -> pd.Series:
-        """Seconds of one core by run key, the first measurement of each."""
+        """Processor seconds by run key, the first measurement of each."""
         frame = _read(self.timings, TIMINGS.names).to_pandas().drop_duplicates("run_key")
         return frame.set_index("run_key")["seconds"]
 

@@ -15,7 +15,10 @@ from folklore.config import CONF, Config, ProfileConfig, central_rate, check_run
 from folklore.errors import UsageError
 from folklore.grid import FIELDS, Cell, Rates, Run, Study, Variant, arm_label, finished
 
-LAPTOP_IMAGES, ALL_IMAGES = 8192, 58_000  # training rows of an image set that a run draws: in the laptop profile, and all of them
+LAPTOP_IMAGES, ALL_IMAGES = (
+    8192,
+    58_000,
+)  # training rows of an image set that a run draws: in the laptop profile, and all of them
 _CELL_WORDS = {"label", "lr_of", "lr_times"}
 
 
@@ -82,24 +85,35 @@ def cells(study: Study, base: Config) -> list[Cell]:
 def scaled(study: Study, profile: ProfileConfig) -> Study:
     """The study as this profile trains it: replicates, rates and seeds capped, variants too."""
 
-    def cap(value: int, most: int | None) -> int:
-        return value if most is None else min(value, most)
-
-    rates = replace(
-        study.rates, count=cap(study.rates.count, profile.rates), widen=cap(study.rates.widen, profile.widen)
-    )
+    rates = _capped_rates(study.rates, profile)
     capped = {
         "replicates": profile.replicates,
         "half_replicates": profile.half_replicates,
         "tuning_seeds": profile.tuning_seeds,
     }
-    variants = tuple(
-        replace(v, study={k: cap(n, capped[k]) if k in capped else n for k, n in v.study.items()})
-        for v in study.variants
-    )
+
+    def capped_variant(variant: Variant) -> Variant:
+        changed = {k: cap(n, capped[k]) if k in capped else n for k, n in variant.study.items()}
+        if "rates" in changed:
+            changed["rates"] = _capped_rates(changed["rates"], profile)
+        return replace(variant, study=changed)
+
+    variants = tuple(capped_variant(v) for v in study.variants)
     numbers = {name: cap(getattr(study, name), most) for name, most in capped.items()}
-    grounds = (*variants, *_further_grounds(study)) if profile.further_grounds and study.target is None else variants
+    grounds = (
+        (*variants, *_further_grounds(study))
+        if profile.further_grounds and study.target is None
+        else variants
+    )
     return replace(study, rates=rates, variants=grounds, **numbers)
+
+
+def cap(value: int, most: int | None) -> int:
+    return value if most is None else min(value, most)
+
+
+def _capped_rates(rates: Rates, profile: ProfileConfig) -> Rates:
+    return replace(rates, count=cap(rates.count, profile.rates), widen=cap(rates.widen, profile.widen))
 
 
 def _further_grounds(study: Study) -> tuple[Variant, ...]:

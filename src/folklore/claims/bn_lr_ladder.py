@@ -98,7 +98,7 @@ def _ladder(runs, criterion):
     steps = 2 ** steps_measure(criterion.settings["main"])(confirmed)
     rows = []
     for arm, group in confirmed.groupby("arm", sort=False):
-        mine, never = steps.loc[group.index], int((steps.loc[group.index] >= group["updates"]).sum())
+        mine, never = steps.loc[group.index], int((steps.loc[group.index] > group["updates"] - 0.5).sum())
         paper = _PAPER.get(arm, ("", ""))
         reached = f"{np.mean(mine):,.0f}" + (f" ({never} of {len(group)} never)" if never else "")
         rows.append(

@@ -69,7 +69,7 @@ DESIGN = Study(
         Variant("uniform_fanin_weights", fixed={"init": "uniform_fanin"}, study=_FEWER),
         Variant("he_normal_weights", fixed={"init": "he_normal"}, study=_FEWER),
     ),
-    seconds=90,
+    seconds=100,
 )
 CRITERION = Criterion(
     text="At 20 hidden layers, log10 of the gradient norm of the last over that of the first hidden layer "

@@ -30,9 +30,7 @@ def tuning_and_scores(
     """Left: validation accuracy by learning rate while tuning. Right: test accuracy of the fresh replicates with intervals."""
     style.apply()
     arms = claims.arms_of(runs) if arms is None else list(arms)
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(WIDTH, _height(len(arms))), layout="constrained"
-    )
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, _height(len(arms))), layout="constrained")
     claims.tuning_curves(left, runs, arms, names=names)
     claims.legend_above(left, columns=columns)
     claims.arm_points(right, finding.rows, arms, names=names)
@@ -52,9 +50,7 @@ def curves_and_steps(
     """Left: training loss by update with the target. Right: log2 of the updates to the target, with intervals."""
     style.apply()
     arms = claims.arms_of(runs) if arms is None else list(arms)
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(WIDTH, _height(len(arms))), layout="constrained"
-    )
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, _height(len(arms))), layout="constrained")
     claims.loss_curves(left, runs, arms, target=target, names=names)
     claims.legend_above(left, columns=2)
     claims.arm_points(

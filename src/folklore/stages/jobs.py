@@ -59,9 +59,9 @@ class Trainer:
         name = stack[0].data
         if name not in self.arrays:
             self.arrays[name] = datasets.load(name, self.data_root)
-        data, start = self.arrays[name], time.perf_counter()
+        data, start = self.arrays[name], time.process_time()
         results = train(stack, data, tick=lambda done: self.progress.training(stack, done))
-        each = (time.perf_counter() - start) / len(stack)
+        each = (time.process_time() - start) / len(stack)
         rows = [row(run, result, data.digest) for run, result in zip(stack, results, strict=True)]
         self.store.add(rows, {r["run_key"]: each for r in rows})
         self.known |= {r["run_key"]: r for r in rows}

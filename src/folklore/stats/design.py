@@ -67,11 +67,17 @@ def _matrix(codes: Mapping[str, np.ndarray], factors: Factors, *, pairs: bool = 
 def sort_cells(cells: Sequence[Cell], factors: Factors, graph_factors: Sequence[str]) -> list[Cell]:
     """By graph cell, then numeric combination, in the order of the levels."""
     order = [*graph_factors, *(f for f in factors if f not in graph_factors)]
-    rank = {f: {level: i for i, level in enumerate(factors[f])} for f in factors}
-    return sorted(cells, key=lambda cell: [rank[f][cell[f]] for f in order])
+    place = {f: {level: i for i, level in enumerate(factors[f])} for f in factors}
+    return sorted(cells, key=lambda cell: [place[f][cell[f]] for f in order])
 
 
 # ---------------------------------------------------------------------------------------------- diagnosis
+
+
+def rank(x: np.ndarray) -> int:
+    """Rank of a design matrix (n, p), from X'X: its columns are small integers, which forgives the squaring."""
+    values = np.linalg.eigvalsh(x.T @ x)
+    return int((values > 1e-10 * values[-1]).sum())
 
 
 def max_vif(x: np.ndarray) -> float:
@@ -80,7 +86,7 @@ def max_vif(x: np.ndarray) -> float:
     inf if they are dependent. With sum-to-zero coding even the complete crossing of two factors with k and l
     levels has 4 (k - 1) (l - 1) / (k l).
     """
-    if np.linalg.matrix_rank(x) < x.shape[1]:
+    if rank(x) < x.shape[1]:
         return math.inf
     spread = ((x - x.mean(axis=0)) ** 2).sum(axis=0)
     return float((np.diag(np.linalg.inv(x.T @ x)) * spread)[1:].max(initial=1.0))
@@ -103,13 +109,13 @@ def diagnose(cells: Sequence[Mapping[str, Any]], factors: Factors) -> dict[str, 
     """
     x = model_matrix(cells, factors)
     sign, log_det = np.linalg.slogdet(x.T @ x)
-    rank = int(np.linalg.matrix_rank(x))
-    log_det = float(log_det) if sign > 0 and rank == x.shape[1] else -math.inf
+    found = rank(x)
+    log_det = float(log_det) if sign > 0 and found == x.shape[1] else -math.inf
     per_cell = log_det - x.shape[1] * math.log(len(x)) - crossing_log_det(factors)
     return {
         "cells": len(x),
         "parameters": x.shape[1],
-        "rank": rank,
+        "rank": found,
         "max_vif": max_vif(x),
         "counts": counts(cells, factors),
         "imbalance": imbalance(cells, factors),

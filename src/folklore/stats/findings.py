@@ -165,7 +165,9 @@ def contrast(
 def differences(runs: pd.DataFrame, weights: Weights) -> np.ndarray:
     """Per replicate, the weighted sum of the arms' measures (n,); replicates that miss an arm are left out."""
     mine = runs.loc[runs["arm"].isin(weights), ["replicate", "arm", "measure"]]
-    wide = mine.drop_duplicates(["replicate", "arm"]).pivot(index="replicate", columns="arm", values="measure")
+    wide = mine.drop_duplicates(["replicate", "arm"]).pivot(
+        index="replicate", columns="arm", values="measure"
+    )
     if set(wide.columns) != set(weights):
         return np.empty(0)
     wide = wide.dropna()
@@ -213,7 +215,7 @@ def _censored(runs: pd.DataFrame, steps: pd.Series, arms: tuple[str, str]) -> tu
     words, shares = [], []
     for arm, group in mine.groupby("arm", sort=False):
         updates = 2 ** steps.loc[group.index]
-        never = updates >= group["updates"]
+        never = updates > group["updates"] - 0.5  # the logarithm and back may lose the last bit
         shares.append(never.mean())
         words.append(
             f"{arm} {updates.mean():,.0f}"
@@ -253,7 +255,9 @@ def log_rank(target: float, slow: str, fast: str) -> Callable[[pd.DataFrame], fl
         if not event.any():
             return 1.0
         try:
-            _, p = survdiff(np.where(event, reached, two["updates"]), event.astype(int), two["arm"].to_numpy())
+            _, p = survdiff(
+                np.where(event, reached, two["updates"]), event.astype(int), two["arm"].to_numpy()
+            )
         except np.linalg.LinAlgError:  # no variance: all runs arrive at one and the same time
             return 1.0
         return float(p)

@@ -40,7 +40,7 @@ from scipy.stats import binom, fisher_exact, norm
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
-from folklore.stats.design import Factors, contrasts, encode, max_vif, term_columns, terms
+from folklore.stats.design import Factors, contrasts, encode, max_vif, rank, term_columns, terms
 
 PAIRS = (
     ("init", "activation"),
@@ -268,8 +268,9 @@ def fit(grid: Grid) -> Fit | Model:
     x, slices = _design(codes, grid.factors, chosen)
     blocks = graph_variance(x, grid.y_n, cells)
     xw = blocks.whiten(x)
-    ols = sm.OLS(blocks.whiten(grid.y_n), xw).fit()
-    adjust = [_inverse_root(np.eye(len(b)) - xw[b] @ ols.model.pinv_wexog[:, b]) for b in cells]
+    ols = sm.OLS(blocks.whiten(grid.y_n), xw).fit(method="qr")
+    pinv = np.linalg.solve(ols.model.exog_R, ols.model.exog_Q.T)
+    adjust = [_inverse_root(np.eye(len(b)) - xw[b] @ pinv[:, b]) for b in cells]
     left_out = tuple(" x ".join(t) for t in terms(grid.factors) if t not in chosen)
     model = Model(
         estimable=True, complete=not left_out, reason=reason, parameters=x.shape[1], rank=int(ols.model.rank),
@@ -277,7 +278,7 @@ def fit(grid: Grid) -> Fit | Model:
         graph_df=graph_df(x, cells), graph_variance=blocks.ratio, left_out=left_out, **size,
     )  # fmt: skip
     adjusted = _adjust(ols.resid[:, None], cells, adjust)[:, 0]
-    return Fit(grid.factors, slices, blocks, x, xw, ols.model.pinv_wexog, ols.params, adjust, adjusted, model)
+    return Fit(grid.factors, slices, blocks, x, xw, pinv, ols.params, adjust, adjusted, model)
 
 
 def graph_df(x_np: np.ndarray, cells: Sequence[np.ndarray]) -> int:
@@ -292,15 +293,20 @@ def graph_variance(x_np: np.ndarray, y_n: np.ndarray, cells: Sequence[np.ndarray
     """Blocks with the most likely ratio (REML on a grid); 0 where no graph cell has two cells."""
     if max(map(len, cells)) == 1:
         return Blocks(list(cells), 0.0)
-    return max((Blocks(list(cells), ratio) for ratio in RATIOS), key=lambda b: _reml(b, x_np, y_n))
+    joint = np.column_stack([x_np, y_n])
+    gram, sums_Gp = joint.T @ joint, np.array([joint[block].sum(axis=0) for block in cells])
+    options = [Blocks(list(cells), ratio) for ratio in RATIOS]
+    return max(options, key=lambda blocks: _reml(blocks, gram, sums_Gp, len(y_n)))
 
 
-def _reml(blocks: Blocks, x_np: np.ndarray, y_n: np.ndarray) -> float:
-    r = np.linalg.qr(blocks.whiten(np.column_stack([x_np, y_n])), mode="r")
-    n, p = x_np.shape
-    diagonal = np.abs(np.diag(r))
-    spread = 2 * math.log(max(diagonal[p], 1e-12))  # residual sum of squares
-    return -0.5 * ((n - p) * spread + blocks.log_det() + 2 * np.log(diagonal[:p]).sum())
+def _reml(blocks: Blocks, gram: np.ndarray, sums_Gp: np.ndarray, n: int) -> float:
+    """Restricted log likelihood, from products of (x, y): whitening takes a multiple of the blocks' sums away."""
+    sizes = np.array([len(block) for block in blocks.cells])
+    taken = (sums_Gp.T * (blocks.ratio / (1 + sizes * blocks.ratio))) @ sums_Gp
+    floor = np.diag([*np.zeros(len(gram) - 1), 1e-10 * gram[-1, -1]])  # a perfect fit leaves nothing
+    diagonal = np.log(np.diag(np.linalg.cholesky(gram - taken + floor)))
+    p = len(gram) - 1
+    return -float((n - p) * diagonal[p] + blocks.log_det() / 2 + diagonal[:p].sum())
 
 
 def _r_squared(y_n: np.ndarray, fitted_n: np.ndarray) -> float:
@@ -340,7 +346,7 @@ def _n_parameters(factors: Factors, chosen: Sequence[Term]) -> int:
 
 def _estimable(codes: Mapping[str, np.ndarray], factors: Factors, chosen: Sequence[Term], n: int) -> bool:
     p = _n_parameters(factors, chosen)
-    return n >= p + MIN_RESIDUAL_DF and np.linalg.matrix_rank(_design(codes, factors, chosen)[0]) == p
+    return n >= p + MIN_RESIDUAL_DF and rank(_design(codes, factors, chosen)[0]) == p
 
 
 def _design(
@@ -372,17 +378,19 @@ def _adjust(
 
 def type2(fitted: Fit, y_n: np.ndarray) -> dict[Term, float]:
     """Type II sums of squares of the cell means: each term after all others that do not contain it."""
+    gram, xy = fitted.x_np.T @ fitted.x_np, fitted.x_np.T @ y_n
     result = {}
-    for term in fitted.slices:
-        others = [t for t in fitted.slices if t == term or not set(term) < set(t)]
-        columns = np.hstack(
-            [np.ones((len(y_n), 1)), *(fitted.x_np[:, fitted.slices[t]] for t in others if t != term)]
-        )
-        q, _ = np.linalg.qr(columns)
-        own = fitted.x_np[:, fitted.slices[term]]
-        q_own, _ = np.linalg.qr(own - q @ (q.T @ own))
-        result[term] = float(((q_own.T @ y_n) ** 2).sum())
+    for term, columns in fitted.slices.items():
+        others = [s for t, s in fitted.slices.items() if t != term and not set(term) < set(t)]
+        result[term] = _partial(gram, xy, np.r_[0, *others], np.r_[columns])
     return result
+
+
+def _partial(gram: np.ndarray, xy: np.ndarray, others: np.ndarray, own: np.ndarray) -> float:
+    """Sum of squares of the columns `own` after `others`, from X'X and X'y."""
+    slope = np.linalg.solve(gram[np.ix_(others, others)], gram[np.ix_(others, own)])
+    left = xy[own] - slope.T @ xy[others]
+    return float(left @ np.linalg.solve(gram[np.ix_(own, own)] - gram[np.ix_(own, others)] @ slope, left))
 
 
 # ---------------------------------------------------------------------------------------- effects and shares
@@ -463,7 +471,7 @@ def mammen(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def graph_weights(grid: Grid, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each cell is in a resample of whole graph cells, (n, B); floats, because integers multiply slowly."""
+    """How often each cell is in a resample of whole graph cells, (n, B), as floats: integers multiply slowly."""
     n_graph = int(grid.graph_n.max()) + 1
     draws = rng.multinomial(n_graph, np.full(n_graph, 1 / n_graph), size=resamples)
     return draws.T[grid.graph_n].astype(float)

@@ -1,0 +1,86 @@
+"""What the Snakefile relies on: recovery from a crash, options, identities of code, and the shape of the workflow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from folklore import workflow
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_stale_locks_are_removed(tmp_path: Path) -> None:
+    lock = tmp_path / "locks" / "0.input.lock"
+    lock.parent.mkdir()
+    lock.write_text("results/x")
+    assert workflow.heal(tmp_path)
+    assert not lock.exists()
+
+
+def test_locks_of_a_living_workflow_stay(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _hold(tmp_path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline().strip() == "held"
+    lock = tmp_path / "locks" / "0.input.lock"
+    lock.parent.mkdir()
+    lock.write_text("results/x")
+    assert not workflow.heal(tmp_path)
+    assert lock.exists()
+    holder.kill()
+    holder.wait()
+    assert workflow.heal(tmp_path), "the system drops the lock with the process, however that ends"
+    assert not lock.exists()
+
+
+def _hold(folder: Path) -> str:
+    return textwrap.dedent(f"""
+        from pathlib import Path
+        from folklore import workflow
+        assert workflow.heal(Path({str(folder)!r}))
+        print("held", flush=True)
+        input()
+    """)
+
+
+@pytest.mark.parametrize(
+    "config, expected",
+    [
+        ({}, ["profile=laptop"]),
+        ({"profile": "smoke"}, ["profile=smoke"]),
+        ({"profile": "nano", "only": "a,b"}, ["profile=nano", "profile.only=[a,b]"]),
+    ],
+)
+def test_options(config: dict[str, str], expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROFILE", raising=False)
+    assert workflow.overrides_of(config) == expected
+
+
+def test_an_edited_plot_is_no_training_code() -> None:
+    """Only what trains is behind the identity of a training job; plots, prose and verdicts are behind other rules."""
+    assert set(workflow.BEHIND) == {"calibrate", "judge", "draw", "analyse", "render"}
+    for places in workflow.BEHIND.values():
+        assert all((ROOT / place).exists() for place in places)
+
+
+def test_every_job_is_planned_before_anything_runs(tmp_path: Path) -> None:
+    listed = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "-s", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
+        + ["--config", "profile=laptop"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=tmp_path,
+    )
+    assert listed.returncode == 0, listed.stderr[-2000:]
+    flow = workflow.Flow({"profile": "laptop"})
+    said = listed.stdout + listed.stderr
+    for phase in ("tune", "confirm"):
+        assert f"{phase} {len(flow.names(phase))}".split() in [line.split() for line in said.splitlines()]
+    assert not (tmp_path / "results").exists()
