@@ -1,4 +1,4 @@
-"""Analyse the six-factor study: `python -m folklore.stages.analyse --out results --profile laptop`.
+"""Analyse the six-factor study: `python -m folklore.stages.analyse --out results profile=laptop`.
 
 Reads the study's confirmed runs; writes grid.json, tables/grid-*.csv and figures/grid-*.{svg,png,txt} below
 `--out`. The same runs give the same bytes.
@@ -6,7 +6,7 @@ Reads the study's confirmed runs; writes grid.json, tables/grid-*.csv and figure
 
 from __future__ import annotations
 
-import argparse
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,31 +15,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from folklore.errors import UsageError
+from folklore.config import CONF
 from folklore.figures import grid as draw
 from folklore.figures import style
+from folklore.frames import Frames
+from folklore.plan import Plan, make_plan
+from folklore.stages.command import command, out_and_overrides
 from folklore.stages.design import GRAPH_FACTORS, read_factors
 from folklore.stats.importance import GridResult, analyse
 
+STUDY = "six-factor"
 SEED = 6  # of the bootstrap
 RESAMPLES = 2000
 TABLES = ("shares", "factors", "levels", "pairs", "best")
 
 
-def read_grid(out: Path, profile: str) -> pd.DataFrame:
-    """Confirmed runs of the study's main variant, one row a run. Raises UsageError when there are none."""
-    path = out / "frames" / "six-factor.parquet"
-    if not path.is_file():
-        raise UsageError(
-            f"{path}: not there; train the six-factor study of profile {profile} first (snakemake)"
-        )
-    frame = pd.read_parquet(path)
-    confirmed = frame[(frame["phase"] == "confirm") & (frame["variant"] == "main")]
-    if confirmed.empty:
-        raise UsageError(
-            f"{path}: holds no confirmed run; train the six-factor study of profile {profile} first"
-        )
-    return confirmed.reset_index(drop=True)
+def read_grid(plan: Plan, out: Path) -> pd.DataFrame:
+    """Confirmed runs of the six-factor study, one row a run."""
+    frame = Frames(plan, out).study(STUDY)
+    return frame[frame["phase"] == "confirm"].reset_index(drop=True)
 
 
 def tables(result: GridResult) -> dict[str, pd.DataFrame]:
@@ -76,7 +70,8 @@ def summary(result: GridResult) -> str:
     return "\n".join(lines)
 
 
-def write(result: GridResult, factors: Mapping[str, Sequence[Any]], out: Path, profile: str) -> None:
+def write(result: GridResult, factors: Mapping[str, Sequence[Any]], out: Path, more: Mapping[str, Any]) -> None:
+    """Tables, figures, and grid.json with `more` in front."""
     for name, table in tables(result).items():
         text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         style.write_atomic(out / "tables" / f"{name}.csv", text.encode())
@@ -84,27 +79,39 @@ def write(result: GridResult, factors: Mapping[str, Sequence[Any]], out: Path, p
     for name, (figure, alt) in draw.all_figures(result, factors).items():
         style.save(figure, out / "figures" / name, alt)
     # Last, because it is what says that the analysis is complete.
-    style.write_atomic(out / "grid.json", result.to_json(schema=1, profile=profile).encode())
+    style.write_atomic(out / "grid.json", result.to_json(**more).encode())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Analyse, write, and say what could be estimated; 2 when there is nothing to analyse."""
-    parser = argparse.ArgumentParser(prog="folklore.stages.analyse", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the results")
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--factors", type=Path, default=Path("conf/factors.yaml"))
-    options = parser.parse_args(arguments)
-    try:
-        factors = read_factors(options.factors)
-        frame = read_grid(options.out, options.profile)
-        result = analyse(frame, factors, GRAPH_FACTORS, rng=np.random.default_rng(SEED), resamples=RESAMPLES)
-    except (UsageError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    write(result, factors, options.out, options.profile)
+def lead(result: GridResult) -> list[str]:
+    """What the grid says, in sentences made from its numbers."""
+    main = result.analyses["all"]
+    said = [summary(result).replace("\n", ". ") + "."]
+    if len(main.factors):
+        ranked = main.factors.sort_values("share", ascending=False)
+        words = [f"{r.factor} {100 * r.share:.0f} %" for r in ranked.itertuples()]
+        said.insert(0, f"Share of the variance of logit accuracy that goes with each factor: {', '.join(words)}.")
+    return said
+
+
+def provenance(frame: pd.DataFrame) -> dict[str, Any]:
+    """Which runs stand behind the analysis."""
+    keys = sorted(set(frame["run_key"]))
+    return {
+        "runs": len(keys),
+        "run_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
+        "run_query": f"tags.studies LIKE '%{STUDY}%'",
+    }
+
+
+def main(argv: Sequence[str]) -> None:
+    out, overrides = out_and_overrides(__doc__, argv)
+    plan = make_plan(overrides)
+    frame, factors = read_grid(plan, out), read_factors(CONF / "factors.yaml")
+    result = analyse(frame, factors, GRAPH_FACTORS, rng=np.random.default_rng(SEED), resamples=RESAMPLES)
+    more = {"schema": 1, "profile": plan.config.profile.name, "lead": lead(result), **provenance(frame)}
+    write(result, factors, out, more)
     print(summary(result))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(main))

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from folklore.config import CONF
 from folklore.errors import UsageError
 from folklore.stats.design import Cell, Factors, counts, diagnose, optimise
 
@@ -93,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--factors", type=Path, default=Path("conf/factors.yaml"))
-    parser.add_argument("--cells", type=Path, default=Path("conf/study/six_factor.csv"))
+    parser.add_argument("--factors", type=Path, default=CONF / "factors.yaml")
+    parser.add_argument("--cells", type=Path, default=CONF / "study" / "six_factor.csv")
     parser.add_argument("--fresh", action="store_true", help="forget the cells that exist")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument(

@@ -269,7 +269,7 @@ def fit(grid: Grid) -> Fit | Model:
     blocks = graph_variance(x, grid.y_n, cells)
     xw = blocks.whiten(x)
     ols = sm.OLS(blocks.whiten(grid.y_n), xw).fit(method="qr")
-    pinv = np.linalg.solve(ols.model.exog_R, ols.model.exog_Q.T)
+    pinv = ols.normalized_cov_params @ xw.T
     adjust = [_inverse_root(np.eye(len(b)) - xw[b] @ pinv[:, b]) for b in cells]
     left_out = tuple(" x ".join(t) for t in terms(grid.factors) if t not in chosen)
     model = Model(
