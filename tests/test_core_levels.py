@@ -124,20 +124,24 @@ class Alone:
     """An optimizer that PyTorch does not have: the level itself, on one run."""
 
     def __init__(self, name: str, groups: Sequence[dict], lr: float, momentum: float) -> None:
-        self.level, self.groups, self.t = getattr(optimizers, name), groups, 0
-        self.param_groups = [{"lr": lr}]
-        self.state = [optimizer_state(name, [p[None] for p in group["params"]]) for group in groups]
-        self.momentum = torch.full((1, 1, 1), momentum)
+        self.level, self.t, self.momentum, self.param_groups = getattr(optimizers, name), 0, momentum, groups
+        for group in groups:
+            group["lr"] = lr
+            group["slots"] = optimizer_state(name, [as_stack(p) for p in group["params"]])
 
     @torch.no_grad()
     def step(self) -> None:
         self.t += 1
-        lr = torch.full((1, 1, 1), self.param_groups[0]["lr"])
-        for group, states in zip(self.groups, self.state, strict=True):
-            for p, slots in zip(group["params"], states, strict=True):
-                self.level(
-                    p[None], (p.grad + group["weight_decay"] * p)[None], lr, self.momentum, self.t, **slots
-                )
+        for group in self.param_groups:
+            for p, slots in zip(group["params"], group["slots"], strict=True):
+                lr, momentum = p.new_full((1, 1, 1), group["lr"]), p.new_full((1, 1, 1), self.momentum)
+                g = p.grad + group["weight_decay"] * p
+                self.level(as_stack(p), as_stack(g), lr, momentum, self.t, **slots)
+
+
+def as_stack(p: Tensor) -> Tensor:
+    """A parameter of one network as a view (1, rows, columns)."""
+    return torch.atleast_2d(p.detach())[None]
 
 
 def plain_optimizer(run: Run, weights: list[Tensor], others: list[Tensor]) -> torch.optim.Optimizer | Alone:

@@ -250,7 +250,7 @@ def test_intervals_cover_in_simulated_studies():
     sizes = {("a",): 0.4, ("n",): 0.3, ("a", "n"): 0.25}
     coef = surface(TOY, sizes, np.random.default_rng(0))
     hits: dict[str, list[bool]] = {"planted": [], "idle": [], "levels": []}
-    for trial in range(120):
+    for trial in range(80):
         graph, cell = ((0.15, 0.15), (0.0, 0.2))[trial % 2]
         frame = runs(chosen, TOY, TOY_GRAPH, coef, np.random.default_rng(100 + trial), graph=graph, cell=cell)
         total = sum(v**2 for v in sizes.values()) + graph**2 + cell**2 + 0.05**2
@@ -346,43 +346,22 @@ def test_an_empty_frame_is_refused(planted, factors):
 # ----------------------------------------------------------------------------------------- stage and figures
 
 
-def write_frame(folder, frame) -> None:
-    (folder / "frames").mkdir(parents=True)
-    tuning = frame[:5].assign(phase="tune", test_accuracy=math.nan)
-    pd.concat([tuning, frame.assign(phase="confirm")]).assign(variant="main").to_parquet(
-        folder / "frames" / "six-factor.parquet"
-    )
+def written(frame, factors, folder) -> dict[str, bytes]:
+    """What the stage writes for these runs: path -> bytes."""
+    result = im.analyse(frame, factors, GRAPH_FACTORS, rng=np.random.default_rng(0), resamples=50)
+    stage.write(result, factors, folder, {"schema": 1, "profile": "smoke"})
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.*"))}
 
 
-def run_stage(folder) -> int:
-    return stage.main(
-        ["--out", str(folder), "--profile", "smoke", "--factors", str(ROOT / "conf/factors.yaml")]
-    )
-
-
-def files(folder) -> dict[str, bytes]:
-    written = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".parquet"]
-    return {str(p.relative_to(folder)): p.read_bytes() for p in written}
-
-
-def test_stage_writes_the_same_files_and_bytes_whatever_the_size(
-    tmp_path, planted, cells, monkeypatch, capsys
-):
-    monkeypatch.setattr(stage, "RESAMPLES", 50)
-    for name, frame in (("large", planted), ("again", planted), ("small", few(planted, cells, 10))):
-        write_frame(tmp_path / name, frame)
-        assert run_stage(tmp_path / name) == 0
-    large, again, small = (files(tmp_path / name) for name in ("large", "again", "small"))
-    assert large == again
+def test_the_same_files_whatever_the_size_and_the_same_bytes_twice(tmp_path, planted, cells, factors):
+    large = written(planted, factors, tmp_path / "large")
+    small = written(few(planted, cells, 10), factors, tmp_path / "small")
+    assert small == written(few(planted, cells, 10), factors, tmp_path / "again")
     assert set(large) == set(small) >= {"grid.json", "figures/grid-shares.svg", "tables/grid-pairs.csv"}
     assert b"not estimable" in small["figures/grid-shares.txt"]
+    assert b"Bars with 95 % intervals" in large["figures/grid-shares.txt"]
     assert json.loads(large["grid.json"])["profile"] == "smoke"
-    out = capsys.readouterr().out
-    assert "rank 311 of 311, max VIF" in out and "not estimable" in out
 
 
-def test_stage_without_runs_says_so_in_one_line(tmp_path, capsys):
-    assert run_stage(tmp_path) == 2
-    message = capsys.readouterr().err
-    assert "six-factor.parquet" in message and message.count("\n") == 1
-    assert files(tmp_path) == {}
+def test_rank_and_inflation_are_printed(result):
+    assert "420 cells, rank 311 of 311, max VIF 1" in stage.summary(result)

@@ -171,6 +171,10 @@ def test_power() -> None:
     assert power(1.0, 10, 1.0, 0.05) == pytest.approx(0.803, abs=0.002)
     assert power(1.0, 9, 1.0, 0.05) < 0.8
     assert power(1.0, 10, 1.0, 0.01) < power(1.0, 10, 1.0, 0.05)
+    assert power(0.01, 32, 0.05, 0.004) == pytest.approx(1.0)
+    assert [power(sd, 32, 1.0, 0.05) for sd in np.linspace(0.02, 0.8, 40)] == [
+        pytest.approx(1.0, abs=1e-4)
+    ] * 40
     assert power(0.0, 10, 1.0, 0.05) is None
     assert power(1.0, 1, 1.0, 0.05) is None
 

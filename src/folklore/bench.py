@@ -57,8 +57,8 @@ class Effort:
 
     batches: tuple[int, ...] = (2, 8, 32, 128)
     width: int = 32
-    repetitions: int = 7
-    seconds: float = 0.2
+    repetitions: int = 5
+    seconds: float = 0.3
     compiled: bool = True
 
 
@@ -104,7 +104,6 @@ def main(argv: Sequence[str]) -> None:
 def measure(effort: Effort) -> dict:
     """Everything, as plain numbers."""
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # as `train` does; the plain loop gets the same
     data = synthetic()
     cases = [(name, replace(run, batch_size=batch)) for name, run in NETS.items() for batch in effort.batches]
     rows = [{"net": name, **measured(run, data, effort)} for name, run in track(cases, "Measuring")]
