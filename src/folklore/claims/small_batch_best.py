@@ -6,11 +6,11 @@ batches of 32 or fewer, often at 2 or 4. LeCun made it a slogan: friends do not 
 larger than 32.
 
 Three traps lie in such a comparison. A large batch makes fewer updates in the same number of epochs, so it
-may simply not have finished; we train for 250 epochs, which gives batch 512 its 2,000 updates, and show its
-loss curve. Each batch size has its own best learning rate, so each is tuned with the same budget, over rates half an octave apart, because the best rate lies just below the
-largest stable one. And the
-best of many batch sizes is better than the best of few by luck alone, so both sides have three members, and
-each side's batch is chosen on validation data before the test set is read.
+may simply not have finished; we train for 250 epochs, which gives batch 512 its 2,000 updates, and report
+whether its loss still falls. Each batch size has its own best learning rate, so each is tuned with the same
+budget, over rates half an octave apart, because the best rate lies just below the largest stable one. And
+the best of many batch sizes is better than the best of few by luck alone, so both sides have three members,
+and each side's batch is chosen on validation data before the test set is read.
 
 The claim is supported when the best batch of 32 or fewer beats the best batch of 64 or more by an amount
 that matters.
