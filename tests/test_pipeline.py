@@ -188,7 +188,10 @@ def _tracked(folder: Path) -> list[str]:
         "        if not token: break\n"
     )
     said = subprocess.run(
-        [sys.executable, "-c", script, str(folder / "results/mlflow.db")], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script, str(folder / "results/mlflow.db")],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert said.returncode == 0, said.stderr[-2000:]
     lines = [line.split() for line in said.stdout.splitlines() if line.startswith("KEY")]

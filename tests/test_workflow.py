@@ -71,8 +71,10 @@ def test_an_edited_plot_is_no_training_code() -> None:
 
 def test_every_job_is_planned_before_anything_runs(tmp_path: Path) -> None:
     listed = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "-s", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
-        + ["--config", "profile=laptop"],
+        [
+            *(sys.executable, "-m", "snakemake", "-n", "-s", str(ROOT / "Snakefile")),
+            *("--directory", str(tmp_path), "--config", "profile=laptop"),
+        ],
         capture_output=True,
         text=True,
         timeout=200,

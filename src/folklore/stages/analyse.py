@@ -70,7 +70,9 @@ def summary(result: GridResult) -> str:
     return "\n".join(lines)
 
 
-def write(result: GridResult, factors: Mapping[str, Sequence[Any]], out: Path, more: Mapping[str, Any]) -> None:
+def write(
+    result: GridResult, factors: Mapping[str, Sequence[Any]], out: Path, more: Mapping[str, Any]
+) -> None:
     """Tables, figures, and grid.json with `more` in front."""
     for name, table in tables(result).items():
         text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -89,7 +91,9 @@ def lead(result: GridResult) -> list[str]:
     if len(main.factors):
         ranked = main.factors.sort_values("share", ascending=False)
         words = [f"{r.factor} {100 * r.share:.0f} %" for r in ranked.itertuples()]
-        said.insert(0, f"Share of the variance of logit accuracy that goes with each factor: {', '.join(words)}.")
+        said.insert(
+            0, f"Share of the variance of logit accuracy that goes with each factor: {', '.join(words)}."
+        )
     return said
 
 

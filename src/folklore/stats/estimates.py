@@ -62,13 +62,12 @@ def power(sd: float, n: int, delta: float, alpha: float) -> float | None:
     """Power of the paired t-test for a true effect of size delta at level alpha."""
     if sd == 0 or n < 2:
         return None
-    both = float(TTestPower().power(delta / sd, n, alpha, alternative="two-sided"))
+    test = TTestPower()
+    both = float(test.power(delta / sd, n, alpha, alternative="two-sided"))
+    if np.isfinite(both):
+        return both
     # for a large effect the far tail, then below 1e-20, comes out as NaN: the near one alone is the power
-    return (
-        both
-        if np.isfinite(both)
-        else float(TTestPower().power(delta / sd, n, alpha / 2, alternative="larger"))
-    )
+    return float(test.power(delta / sd, n, alpha / 2, alternative="larger"))
 
 
 def _bca(d: np.ndarray, seed: int) -> Interval:
