@@ -49,7 +49,7 @@ def test_everything_that_is_promised_is_there(done: Path) -> None:
         assert (done / "results/figures" / f"{claim['id']}.svg").exists()
         assert (done / "results/tables" / f"{claim['id']}.csv").exists()
         assert claim["criterion"]["commit"], "a criterion that is not registered"
-    assert verdicts["runs"] == len(Store(done / "results").held(_keys(done)))
+    assert verdicts["runs"] == len(_keys(done))
 
 
 def test_a_second_call_trains_nothing(done: Path) -> None:
