@@ -3,7 +3,8 @@
 Every run has a latent number, "how well it did, as the claim measures it". Runs of a group (an arm, or a level of the factor that
 the claim is about) share a shift. A model writes the columns that follow from the latents: accuracies, loss curves, losses,
 gradient norms. Which groups a claim favours is stated here, apart from the claims' own code: a judge that mixed up a sign would
-otherwise pass with its direction read off itself.
+otherwise pass with its direction read off itself. A claim that is not listed is simulated, too, where its measure is one of the
+general model's, with the direction that its judge takes.
 """
 
 from __future__ import annotations
@@ -67,11 +68,13 @@ def write_gradients(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.r
 @dataclass(frozen=True)
 class Model:
     """write: columns from latents; group: the column whose values share a shift; shared: one latent for all the rates of a group
-    and replicate; favoured: the sign with which each group enters the claim's prediction (groups left out do not enter)."""
+    and replicate; favoured: the sign with which each group enters the claim's prediction (groups left out do not enter);
+    reverses: whether an opposite effect is refuted, which a one-sided second condition prevents."""
 
     favoured: Signs | None = None
     group: str = "arm"
     shared: bool = False
+    reverses: bool = True
     write: Callable[[pd.DataFrame, np.ndarray, float, np.random.Generator], None] = write_scores
 
 
@@ -101,7 +104,7 @@ MODELS: dict[str, Model] = {
     "dropout-generalises": Model({"n=1024 dropout=0.2": 1, "n=1024 dropout=0.5": 1, "n=1024 dropout=0": -1}),
     "glorot-vs-uniform-mnist": Model({"Glorot": 1, "uniform ±.05": -1}),
     "he-vs-glorot-relu": Model({"He, 30 layers": 1, "Glorot, 30 layers": -1}),
-    "sigmoid-vanishing-gradient": Model({"sigmoid, 20 layers": 1}, write=write_gradients),
+    "sigmoid-vanishing-gradient": Model({"sigmoid, 20 layers": 1}, reverses=False, write=write_gradients),
     "small-batch-best": Model({b: 1 if b in SMALL else -1 for b in SMALL + LARGE}, group="batch_size"),
     "small-batch-lr-range": Model(
         {4: 3, 16: 1, 64: -1, 256: -3}, group="batch_size", shared=True, write=write_ranges
@@ -181,6 +184,11 @@ class Simulator:
             found = np.mean([self.judge(self.frame({}, rng)).estimate.sd ** 2 for _ in range(6)]) ** 0.5
             self.sigma *= min(max(sd / found, 0.3), 3.0)
         return self
+
+
+def plants(claim: LoadedClaim) -> bool:
+    """Whether the general model can plant an effect of a claim that MODELS does not know, a user's own for instance."""
+    return bool(Simulator(claim, replicates=3).sensitivities)
 
 
 @cache

@@ -9,17 +9,16 @@ from torch import Tensor
 from folklore.core.losses import correct, cross_entropy
 from folklore.core.models import Layout, Parameters, forward
 
-CHUNK_NUMBERS = 1 << 21  # activations of one layer that are alive at once
+CHUNK_ROWS = 512  # scored at once; the same for every stack: sums that are cut by its width would depend on the neighbours
 
 
 @torch.no_grad()
 def scores(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy and mean cross-entropy, each (R,), of every run on the same rows x (N, F), y (N,), in evaluation mode."""
     runs = len(parameters.weights[0])
-    rows = max(1, CHUNK_NUMBERS // (runs * max(layout.inputs, layout.width * layout.pieces)))
     right = torch.zeros(runs, dtype=torch.int64, device=x.device)
     loss = torch.zeros(runs, dtype=torch.float64, device=x.device)
-    for part_x, part_y in zip(x.split(rows), y.split(rows), strict=True):
+    for part_x, part_y in zip(x.split(CHUNK_ROWS), y.split(CHUNK_ROWS), strict=True):
         shared_x, shared_y = part_x.expand(runs, -1, -1), part_y.expand(runs, -1)
         logits, _ = forward(layout, parameters, shared_x, [], training=False)
         right += correct(logits, shared_y)

@@ -99,13 +99,14 @@ def _weights(layout: Layout, layer: int, init: str, seed: int) -> np.ndarray:
     rng = generator(seed, f"init/{layer}")
     # each piece of a maxout unit is an affine map of its own: its fan_out is the layer's width, not all pieces together
     drawn = [getattr(initializers, init)(rng, fan_in, fan_out // pieces) for _ in range(pieces)]
-    return np.concatenate(drawn, axis=1).astype(np.float32)
+    # row-major whatever the level returns: the layout picks the kernel of a product, and with it the last bits
+    return np.concatenate(drawn, axis=1).astype(np.float32, order="C")
 
 
 def forward(
     layout: Layout, parameters: Parameters, x: Tensor, keep: Sequence[Tensor], *, training: bool
 ) -> tuple[Tensor, list[Moments]]:
-    """Logits (R, B, C) of inputs (R, B, F), and the batch moments of each normalised layer.
+    """Logits (R, B, C) of inputs (R, B, F), and the batch moments of each layer whose norm has any.
 
     `keep`: for each hidden layer a factor (R, B, H), 0 for a dropped unit and 1/(1 - rate) for a kept one, or nothing at all.
     """
@@ -116,7 +117,7 @@ def forward(
         if parameters.gains:
             moments = None if training else parameters.running[i]
             h, batch = norm(h, parameters.gains[i], parameters.shifts[i], moments)
-            seen.append(batch)
+            seen += [batch] if batch else []
         h = activation(h)
         if keep:
             h = h * keep[i]
@@ -125,6 +126,7 @@ def forward(
 
 def update_running(parameters: Parameters, seen: Sequence[Moments], rows: int) -> None:
     """In place: moving averages of mean and unbiased variance, weight .1, as `torch.nn.BatchNorm1d` keeps them."""
-    for (mean, variance), (batch_mean, batch_variance) in zip(parameters.running, seen, strict=True):
+    averages = parameters.running if seen else []  # a norm without moments averages nothing
+    for (mean, variance), (batch_mean, batch_variance) in zip(averages, seen, strict=True):
         mean.lerp_(batch_mean, RUNNING_WEIGHT)
         variance.lerp_(batch_variance * (rows / (rows - 1)), RUNNING_WEIGHT)

@@ -70,7 +70,10 @@ def train(
     `tick` is told the finished fraction now and then.
     """
     torch.set_flush_denormal(True)  # dying weights would otherwise slow the arithmetic down a hundredfold
-    return Stack(runs, data, torch.device(device)).train(tick)
+    try:
+        return Stack(runs, data, torch.device(device)).train(tick)
+    finally:
+        torch.set_flush_denormal(False)  # the caller's own arithmetic stays as it was
 
 
 class Stack:
@@ -143,6 +146,8 @@ class Stack:
         x, _ = self._training_rows(RECALIBRATION_ROWS)
         with torch.no_grad():
             _, seen = forward(self.layout, self.parameters, x, [], training=True)
+        if not seen:
+            return None
         kept, rows = self.parameters.running, x.shape[1]
         self.parameters.running = [(mean, variance * (rows / (rows - 1))) for mean, variance in seen]
         accuracy, _ = self._score("test")
