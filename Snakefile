@@ -50,6 +50,7 @@ rule tune:
         "results/tune/{job}.json",
     log:
         "results/logs/tune-{job}.log",
+    priority: 10  # confirmation waits for it; the importer must not come first
     conda:
         "environment.yml"
     params:
