@@ -12,6 +12,7 @@ from folklore.stats.tuning import choose, every_second
 from folklore.tuning import Grid, tune
 
 CHANCE = 0.1
+SEEDS = np.array([-0.02, 0.0, 0.02])  # how three seeds differ
 
 
 def bowl(best: float, *, rates: int = 7, curvature: float = 0.02, seeds: int = 3) -> np.ndarray:
@@ -47,10 +48,23 @@ def test_an_end_with_the_best_mean_is_flagged_though_the_vertex_is_inside() -> N
 
 def test_one_lucky_seed_does_not_carry_the_choice() -> None:
     """A spike of one seed beside a broad optimum: the argmax follows it, the fit stays with its neighbours."""
-    scores = bowl(3, curvature=0.004)
+    scores = bowl(3, curvature=0.004) + SEEDS
     scores[1, 0] += 0.05
     assert scores.mean(axis=1).argmax() == 1
     assert choose(scores).index == 2
+
+
+def test_the_best_rate_before_a_cliff_stands() -> None:
+    """No parabola fits a curve that rises to the largest stable rate and collapses there."""
+    means = np.array([0.50, 0.58, 0.65, 0.71, 0.76, CHANCE, CHANCE])
+    chosen = choose(means[:, None] + 0.2 * SEEDS)
+    assert (chosen.index, chosen.edge) == (4, "")
+
+
+def test_a_single_seed_tells_no_noise_so_the_best_counts() -> None:
+    scores = bowl(3, curvature=0.004, seeds=1)
+    scores[1] += 0.02
+    assert choose(scores).index == 1
 
 
 def test_rates_that_diverge_count_as_chance_and_do_not_bend_the_fit_away() -> None:

@@ -56,7 +56,7 @@ def read_study(path: Path, profile: ProfileConfig) -> Study:
     levels = {k: tuple(v) for k, v in OmegaConf.to_container(OmegaConf.load(path.parent / factors)).items()}
     if profile.grid_cells == 0:
         return Study(**raw, factors=levels)
-    cells = [_typed(row) for row in csv.DictReader((path.parent / table).open())]
+    cells = [_typed(row) for row in csv.DictReader((path.parent / table).read_text().splitlines())]
     _check_covers(cells, levels, path.parent / table)
     return Study(**raw, cells=tuple(_fraction(cells, profile.grid_cells)))
 

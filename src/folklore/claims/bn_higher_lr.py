@@ -66,7 +66,10 @@ def judge(runs, criterion):
         notes.append(
             f"In {none} of {len(limits)} cases no rate learnt; the limit counts as one octave below the grid."
         )
-    return replace(finding, notes=(*notes, *finding.notes))
+    silent = (
+        "No rate learnt with any seed, with or without batch normalisation." if limits["none"].all() else ""
+    )
+    return replace(finding, notes=(*notes, *finding.notes), undecidable=silent)
 
 
 def stable_limits(runs, loss):

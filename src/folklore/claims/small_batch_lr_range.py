@@ -84,7 +84,8 @@ def judge(runs, criterion):
     )
     ends = int((widths["at_end"]).sum())
     note = f"In {ends} of {len(widths)} cases the usable range reached an end of the grid of rates, so it may be wider than counted."
-    return replace(finding, tables=(table,), notes=(note, *finding.notes))
+    silent = "Every run diverged." if (runs["status"] == "diverged").all() else ""
+    return replace(finding, tables=(table,), notes=(note, *finding.notes), undecidable=silent)
 
 
 def usable_octaves(runs, share):
