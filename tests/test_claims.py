@@ -173,6 +173,9 @@ def test_registering_appends_what_changed_and_nothing_else(tmp_path: Path) -> No
 def test_prose_changes_no_hash() -> None:
     claim = CLAIMS[TRAINED[0]]
     assert replace(claim, title="Other words", rule=("...",)).criterion_hash == claim.criterion_hash
+    share = replace(claim.design, title="Other words", seconds=1e6)
+    assert replace(claim, design=share).criterion_hash == claim.criterion_hash
+    assert replace(claim, design=replace(share, updates=1)).criterion_hash != claim.criterion_hash
     assert (
         replace(claim, criterion=replace(claim.criterion, delta=1.0)).criterion_hash != claim.criterion_hash
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.server
+import io
 import json
 import os
 import random
@@ -258,6 +259,21 @@ def test_upstream_gives_an_archive(server: str, tmp_path: Path) -> None:
         archive.add(fill(tmp_path / "inside"), arcname="inside")
     contents, _ = gather(tiny(Upstream(server, ("all.tar.gz",), "inside")), tmp_path / "work")
     assert contents == TINY
+
+
+def test_an_archive_does_not_escape_its_folder(tmp_path: Path) -> None:
+    fill(tmp_path / "inside")
+    with tarfile.open(tmp_path / "bad.tar", "w") as archive:
+        for name in ("../escaped", str(tmp_path / "absolute"), "kept"):
+            held = tarfile.TarInfo(name)
+            held.size = 2
+            archive.addfile(held, io.BytesIO(b"hi"))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(link)
+    before = set(tmp_path.rglob("*"))
+    _fetch._unpack(tmp_path / "bad.tar", tmp_path / "to")
+    assert set(tmp_path.rglob("*")) - before == {tmp_path / "to", tmp_path / "to" / "kept"}
 
 
 def test_upstream_without_the_file_says_so(server: str, tmp_path: Path) -> None:

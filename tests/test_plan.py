@@ -188,8 +188,14 @@ def confirming(study: Study) -> set[str]:
     return {r.key for c in cells_of(study) for r in c.confirming_runs(0.1, range(c.replicates))}
 
 
+def tuning_runs(cell: Cell) -> list[Run]:
+    """Those of a grid that stays where it is."""
+    rates = cell.rates.around(cell.center)
+    return [run for lr in rates for run in cell.tuning_runs(lr, range(cell.tuning_seeds))]
+
+
 def tuning(study: Study) -> set[str]:
-    return {r.key for c in cells_of(study) for r in c.tuning_runs(c.rates.around(c.center))}
+    return {r.key for c in cells_of(study) for r in tuning_runs(c)}
 
 
 def test_cells_are_the_crossing_and_variants_change_what_they_say() -> None:
@@ -210,12 +216,12 @@ def test_cells_are_the_crossing_and_variants_change_what_they_say() -> None:
 
 def test_phases_never_share_seeds() -> None:
     (cell, *_) = cells_of(STUDY)
-    tuned = {run.seed for run in cell.tuning_runs((0.1,))}
+    tuned = {run.seed for run in cell.tuning_runs(0.1, range(cell.tuning_seeds))}
     fresh = {run.seed for run in cell.confirming_runs(0.1, range(64))}
     assert (min(fresh), min(tuned)) == (CONFIRM, TUNE)
     assert not tuned & fresh
     assert all(run.score_test for run in cell.confirming_runs(0.1, range(3)))
-    assert not any(run.score_test for run in cell.tuning_runs((0.1,)))
+    assert not any(run.score_test for run in cell.tuning_runs(0.1, range(cell.tuning_seeds)))
 
 
 def test_an_added_replicate_adds_only_new_runs() -> None:
@@ -227,12 +233,7 @@ def test_an_added_replicate_adds_only_new_runs() -> None:
 
 def test_an_added_level_adds_only_its_runs() -> None:
     more = replace(STUDY, factors={**STUDY.factors, "batch_size": (8, 32, 128)})
-    new = {
-        r.key
-        for c in cells_of(more)
-        if c.run.batch_size == 128
-        for r in c.tuning_runs(c.rates.around(c.center))
-    }
+    new = {r.key for c in cells_of(more) if c.run.batch_size == 128 for r in tuning_runs(c)}
     assert tuning(more) - tuning(STUDY) == new
 
 

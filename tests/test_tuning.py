@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from folklore.grid import TUNE, Cell, Rates, Run
-from folklore.stats.tuning import choose, every_second
-from folklore.tuning import Grid, tune
+from folklore.stats.tuning import below_cliff, choose, every_second
+from folklore.tuning import MORE_SEEDS, Grid, tune
 
 CHANCE = 0.1
 SEEDS = np.array([-0.02, 0.0, 0.02])  # how three seeds differ
@@ -59,6 +59,29 @@ def test_the_best_rate_before_a_cliff_stands() -> None:
     means = np.array([0.50, 0.58, 0.65, 0.71, 0.76, CHANCE, CHANCE])
     chosen = choose(means[:, None] + 0.2 * SEEDS)
     assert (chosen.index, chosen.edge) == (4, "")
+
+
+CLIFF = np.array([0.50, 0.58, 0.65, 0.71, 0.76, 0.80, CHANCE])[:, None] + 0.2 * SEEDS
+
+
+def test_a_cliff_is_a_collapse_at_the_next_rate() -> None:
+    assert below_cliff(CLIFF, 5)
+    assert not below_cliff(CLIFF, 4)
+    assert not below_cliff(CLIFF, 6)  # nothing is known above the grid
+    assert not below_cliff(bowl(3), 3)  # a decline is no cliff
+    assert not below_cliff(np.full((7, 3), CHANCE), 3)  # nor is it when nothing learns
+
+
+def test_one_collapsed_seed_of_the_next_rate_makes_a_cliff() -> None:
+    scores = CLIFF.copy()
+    scores[6] = 0.81, 0.82, CHANCE
+    assert below_cliff(scores, 5)
+
+
+def test_seeds_may_differ_in_number() -> None:
+    ragged = [list(row) for row in bowl(3) + SEEDS]
+    ragged[3] += [0.8] * 8
+    assert choose(ragged).index == 3
 
 
 def test_a_single_seed_tells_no_noise_so_the_best_counts() -> None:
@@ -212,6 +235,44 @@ def test_any_noise_ends() -> None:
         (found,) = tune([cell()], train).values()
         assert abs(found["moved"]) <= 3
         assert len(found["rates"]) <= 10
+
+
+def unstable(share: float, calls: list[Run] | None = None) -> Callable[[Sequence[Run]], dict[str, dict]]:
+    """Accuracy rises with the rate; at .8 every run collapses, at .4 all seeds after the first three do with this probability."""
+    rng = np.random.default_rng(3)
+
+    def score(run: Run) -> float:
+        late = run.seed >= TUNE + 3
+        collapsed = run.lr > 0.5 or (run.lr > 0.3 and late and rng.random() < share)
+        return CHANCE if collapsed else 0.7 + 0.03 * np.log2(run.lr) + 0.002 * rng.standard_normal()
+
+    def train(runs: Sequence[Run]) -> dict[str, dict]:
+        if calls is not None:
+            calls.extend(runs)
+        return {run.key: {"val_accuracy": score(run)} for run in runs}
+
+    return train
+
+
+def test_a_choice_below_a_cliff_is_measured_again_and_left_when_it_collapses() -> None:
+    calls: list[Run] = []
+    (found,) = tune([cell()], unstable(0.5, calls)).values()
+    assert found["lr"] == 0.2
+    seeds = {rate: len(scores) for rate, scores in found["rates"].items() if len(scores) > 3}
+    assert seeds == {"0.4": 3 + MORE_SEEDS, "0.2": 3 + MORE_SEEDS}  # what replaces it is below a cliff, too
+    assert len(calls) == len({run.key for run in calls}) == 21 + 2 * MORE_SEEDS
+
+
+def test_a_choice_below_a_cliff_that_holds_is_kept() -> None:
+    (found,) = tune([cell()], unstable(0.0)).values()
+    assert found["lr"] == 0.4
+    assert len(found["rates"]["0.4"]) == 3 + MORE_SEEDS
+
+
+def test_a_single_tuning_seed_is_not_followed_by_more() -> None:
+    calls: list[Run] = []
+    tune([cell(tuning_seeds=1)], unstable(0.5, calls))
+    assert {run.seed for run in calls} == {TUNE}
 
 
 def test_an_arm_that_learns_nowhere_is_flagged() -> None:

@@ -36,9 +36,9 @@ def job_runs(plan: Plan, chosen: dict[str, dict], job: Job) -> Iterator[Entry]:
 def cell_runs(plan: Plan, chosen: dict[str, dict], cell: Cell, replicates: range) -> Iterator[Entry]:
     """Tuning runs of a cell, its confirmation, and the confirmation of the halved grid's rate where that is another."""
     if cell.tuned:
-        rates = tuple(float(rate) for rate in chosen[cell.key]["rates"])
-        for i, run in enumerate(cell.tuning_runs(rates)):
-            yield cell, "tune", i % cell.tuning_seeds, run
+        for rate, scores in chosen[cell.key]["rates"].items():
+            for i, run in enumerate(cell.tuning_runs(float(rate), range(len(scores)))):
+                yield cell, "tune", i, run
     lr, half = (rate_of(cell, chosen, plan, which) for which in ("lr", "half_lr"))
     for i, run in zip(replicates, cell.confirming_runs(lr, replicates), strict=True):
         yield cell, "confirm", i, run

@@ -177,13 +177,9 @@ class Cell:
             {"study": self.study, "variant": self.variant, "run": asdict(self.run), "label": self.label}, 16
         )
 
-    def tuning_runs(self, rates: tuple[float, ...]) -> list[Run]:
-        """Runs of the tuning phase; they never see the test split."""
-        return [
-            finished(replace(self.run, lr=lr, seed=TUNE + i))
-            for lr in rates
-            for i in range(self.tuning_seeds)
-        ]
+    def tuning_runs(self, lr: float, seeds: range) -> list[Run]:
+        """Runs of the tuning phase at one rate; they never see the test split."""
+        return [finished(replace(self.run, lr=lr, seed=TUNE + i)) for i in seeds]
 
     def confirming_runs(self, lr: float, replicates: range) -> list[Run]:
         """Fresh replicates at the chosen rate, the only runs that are scored on the test split."""

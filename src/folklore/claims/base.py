@@ -99,8 +99,10 @@ class LoadedClaim:
 
     @property
     def criterion_hash(self) -> str:
-        """Identity of design and criterion; prose in the docstring does not count."""
-        design = asdict(self.design) if isinstance(self.design, Study) else self.design
+        """Identity of design and criterion; prose, a study's title and its share of the budget decide nothing and do not count."""
+        design = self.design
+        if isinstance(design, Study):
+            design = {k: v for k, v in asdict(design).items() if k not in ("title", "seconds")}
         return digest({"design": design, "criterion": asdict(self.criterion)}, 16)
 
 

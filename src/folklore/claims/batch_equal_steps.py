@@ -15,7 +15,7 @@ samples, so if anything it should gain.
 """
 
 from folklore.claims.base import Claim, Criterion
-from folklore.grid import Study
+from folklore.grid import Rates, Study, Variant
 
 CLAIM = Claim(
     kind="S",
@@ -34,7 +34,20 @@ DESIGN = Study(
     fixed={"optimizer": "sgd", "dropout": 0.2, "schedule": "step"},
     updates=6000,
     half_replicates=8,
-    seconds=240,
+    seconds=300,
+    variants=(
+        Variant(
+            "fashion_mnist",
+            fixed={"data": "fashion_mnist", "n_train": 8192},
+            study={
+                "updates": 1000,
+                "rates": Rates(count=5),
+                "tuning_seeds": 2,
+                "replicates": 12,
+                "half_replicates": 0,
+            },
+        ),
+    ),
 )
 
 CRITERION = Criterion(

@@ -14,7 +14,7 @@ bn-lr-ladder.
 """
 
 from folklore.claims.base import Claim, Criterion
-from folklore.grid import Study
+from folklore.grid import Study, Variant
 
 CLAIM = Claim(
     kind="S",
@@ -33,7 +33,10 @@ DESIGN = Study(
     cells=tuple({"norm": n, "lr": r, "label": f"{n}, rate {r:g}"} for n in ("none", "batch") for r in RATES),
     fixed={"optimizer": "sgd"},
     updates=300,
-    seconds=70,
+    seconds=110,
+    variants=(
+        Variant("fashion_mnist", fixed={"data": "fashion_mnist", "n_train": 8192}, study={"replicates": 16}),
+    ),
 )
 
 CRITERION = Criterion(
@@ -73,12 +76,12 @@ def judge(runs, criterion):
 
 
 def stable_limits(runs, loss):
-    """One row for each norm and seed: log2 of the highest rate up to which all rates learn."""
+    """One row for each ground, norm and seed: log2 of the highest rate up to which all rates learn."""
     import numpy as np
     import pandas as pd
 
     rows = []
-    for (norm, replicate), group in runs.groupby(["norm", "replicate"], sort=False):
+    for (variant, norm, replicate), group in runs.groupby(["variant", "norm", "replicate"], sort=False):
         group = group.sort_values("lr")
         learns = (group["status"] == "ok") & (group["train_loss"] < loss)
         # slow rates at the bottom may not have learnt yet: the range begins at the first rate that has
@@ -99,7 +102,7 @@ def stable_limits(runs, loss):
                 "status": "ok",
                 "lr": float("nan"),
                 "edge": "",
-                "variant": "main",
+                "variant": variant,
                 "phase": "confirm",
             }
         )
@@ -116,7 +119,7 @@ def plot(runs, finding):
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), layout="constrained")
     names = {"none": "no norm", "batch": "batch norm"}
     colours = claims.arm_colours(["no norm", "batch norm"])
-    for norm, group in runs.groupby("norm", sort=False):
+    for norm, group in runs[runs["variant"] == "main"].groupby("norm", sort=False):
         filled = group.assign(shown=group["train_loss"].fillna(float("inf")))
         for quantile, style_ in ((0.5, "-"), (0.9, ":")):
             middle = filled.groupby("lr")["shown"].quantile(quantile, interpolation="nearest").clip(upper=10)

@@ -14,7 +14,7 @@ afford, do not get there in time. The range shrinks from below as well as from a
 """
 
 from folklore.claims.base import Claim, Criterion
-from folklore.grid import Study
+from folklore.grid import Study, Variant
 
 CLAIM = Claim(
     kind="S",
@@ -36,17 +36,28 @@ def _rate(batch, octave):
     return float(f"{0.2 * (batch / 32) ** 0.6 * 2.0**octave:.6g}")
 
 
+def _cells(batches):
+    return tuple(
+        {"batch_size": b, "lr": _rate(b, k), "label": f"batch {b}, rate {_rate(b, k):.3g}"}
+        for b in batches
+        for k in OCTAVES
+    )
+
+
 DESIGN = Study(
     name="small-batch-lr-range",
-    cells=tuple(
-        {"batch_size": b, "lr": _rate(b, k), "label": f"batch {b}, rate {_rate(b, k):.3g}"}
-        for b in BATCHES
-        for k in OCTAVES
-    ),
+    cells=_cells(BATCHES),
     fixed={"optimizer": "sgd"},
     samples=8 * 4096,
     replicates=24,
-    seconds=160,
+    seconds=210,
+    variants=(
+        Variant(
+            "fashion_mnist",
+            fixed={"data": "fashion_mnist", "n_train": 4096},
+            study={"cells": _cells(BATCHES[1:]), "samples": 4 * 4096, "replicates": 8},
+        ),
+    ),
 )
 
 CRITERION = Criterion(
@@ -64,22 +75,19 @@ CRITERION = Criterion(
 def judge(runs, criterion):
     from dataclasses import replace
 
-    import numpy as np
-
     from folklore.stats.findings import Table, contrast
 
     widths = usable_octaves(runs, criterion.settings["share"])
-    x = {f"batch {b}": np.log2(b) for b in sorted(set(widths["batch_size"]))}
-    centred = {arm: v - np.mean(list(x.values())) for arm, v in x.items()}
-    scale = sum(v * v for v in centred.values())
-    weights = {arm: -v / scale for arm, v in centred.items()}  # minus the least-squares slope
+    weights = {
+        variant: _slope(group["batch_size"]) for variant, group in widths.groupby("variant", sort=False)
+    }
     finding = contrast(widths, weights, criterion.delta, measure="octaves")
     table = Table(
         "Lowest and highest usable rate (median over seeds)",
         ("batch", "lowest", "highest"),
         tuple(
             (arm, f"{g['lowest'].median():.3g}", f"{g['highest'].median():.3g}")
-            for arm, g in widths.groupby("arm", sort=False)
+            for arm, g in widths[widths["variant"] == "main"].groupby("arm", sort=False)
         ),
     )
     ends = int((widths["at_end"]).sum())
@@ -88,12 +96,24 @@ def judge(runs, criterion):
     return replace(finding, tables=(table,), notes=(note, *finding.notes), undecidable=silent)
 
 
+def _slope(batches):
+    """Weights of the arms whose sum with their measures is minus the least-squares slope over log2 of the batch."""
+    import numpy as np
+
+    x = {f"batch {b}": np.log2(b) for b in sorted(set(batches))}
+    centred = {arm: v - np.mean(list(x.values())) for arm, v in x.items()}
+    scale = sum(v * v for v in centred.values())
+    return {arm: -v / scale for arm, v in centred.items()}
+
+
 def usable_octaves(runs, share):
-    """One row for each batch size and seed: how many rates of the grid are usable, and which is the lowest and the highest."""
+    """One row for each ground, batch size and seed: how many rates of the grid are usable, and which is the lowest and the highest."""
     import pandas as pd
 
     rows = []
-    for (batch, replicate), group in runs.groupby(["batch_size", "replicate"], sort=True):
+    for (variant, batch, replicate), group in runs.groupby(
+        ["variant", "batch_size", "replicate"], sort=False
+    ):
         fine = group[
             (group["status"] == "ok") & (group["val_accuracy"] >= share * group["val_accuracy"].max())
         ]
@@ -110,7 +130,7 @@ def usable_octaves(runs, share):
                 "status": "ok",
                 "lr": float("nan"),
                 "edge": "",
-                "variant": "main",
+                "variant": variant,
                 "phase": "confirm",
             }
         )
@@ -127,7 +147,7 @@ def plot(runs, finding):
     style.apply()
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9), layout="constrained")
     colours = claims.arm_colours([f"batch {b}" for b in sorted(set(runs["batch_size"]))])
-    for batch, group in runs.groupby("batch_size"):
+    for batch, group in runs[runs["variant"] == "main"].groupby("batch_size"):
         middle = group.groupby("lr")["val_accuracy"].quantile([0.1, 0.5, 0.9]).unstack() * 100
         base, colour = middle.index / batch, colours[f"batch {batch}"]
         left.plot(base, middle[0.5], marker="o", markersize=3, color=colour, label=f"batch {batch}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,8 @@ class Choice:
     score: float
 
 
-def choose(scores: np.ndarray) -> Choice:
-    """Choose among rates in increasing order from scores (rates, seeds), higher is better, all finite.
+def choose(scores: Sequence[Sequence[float]]) -> Choice:
+    """Choose among rates in increasing order from the scores of each one's seeds, higher is better, all finite.
 
     A quadratic in the rate's position (log rate) is fitted to the means around the best one. Of the rates that the noise of the seeds
     does not tell apart from the best (within CLOSE standard errors of a difference), the one nearest to its vertex is chosen. Where the
@@ -29,16 +30,42 @@ def choose(scores: np.ndarray) -> Choice:
     largest stable rate, the best mean stands, for no parabola fits a cliff. With a single seed the noise is unknown: the best mean is
     chosen. The optimum is at an edge when the best mean or the choice is.
     """
-    means = scores.mean(axis=1)
+    means = _means(scores)
     best, last = int(means.argmax()), len(means) - 1
     index = best
-    if scores.shape[1] > 1 and last >= 2:
+    if _replicated(scores) and last >= 2:
         around = np.arange(max(0, best - WINDOW), min(last, best + WINDOW) + 1)
-        error = float(np.median(scores[around].std(axis=1, ddof=1))) * np.sqrt(2 / scores.shape[1])
+        error = _error(scores, around)
         close = around[means[around] >= means[best] - CLOSE * error]
         index = int(close[np.argmin(np.abs(close - _vertex(around, means, best, error)))])
     edge = {0: "low", last: "high"}.get(index) or {0: "low", last: "high"}.get(best, "")
     return Choice(index, edge if last >= 2 else "", float(means[index]))
+
+
+def below_cliff(scores: Sequence[Sequence[float]], index: int) -> bool:
+    """Whether a seed of the next higher rate has collapsed: it scores nearer to the grid's lowest mean than to the mean at `index`.
+
+    Just below such a rate a few seeds do not see that some runs diverge there, too. False at the top of the grid.
+    """
+    if index + 1 >= len(scores):
+        return False
+    means = _means(scores)
+    best, lowest = means[index], means.min()
+    return bool(best > lowest and min(scores[index + 1]) < (best + lowest) / 2)
+
+
+def _means(scores: Sequence[Sequence[float]]) -> np.ndarray:
+    return np.array([np.mean(seeds) for seeds in scores])
+
+
+def _replicated(scores: Sequence[Sequence[float]]) -> bool:
+    return min(len(seeds) for seeds in scores) > 1
+
+
+def _error(scores: Sequence[Sequence[float]], around: np.ndarray) -> float:
+    """Standard error of the difference of two rates' means: of the spreads around, the middle one, for a collapse has a spread of its own."""
+    spread = float(np.median([np.std(scores[i], ddof=1) for i in around]))
+    return spread * np.sqrt(2 / min(len(seeds) for seeds in scores))
 
 
 def _vertex(around: np.ndarray, means: np.ndarray, best: int, error: float) -> float:
