@@ -165,7 +165,7 @@ def trained(study: Study | None, runs: pd.DataFrame | None) -> str:
             else ""
         )
         parts.append(
-            f"{_net(confirmed)} on {'/'.join(sorted(set(confirmed['data'])))}, {_range(confirmed['n_train'])} training rows, "
+            f"{_net(confirmed)} on {'/'.join(map(datasets.title, sorted(set(confirmed['data']))))}, {_range(confirmed['n_train'])} training rows, "
             f"{span} updates; {confirmed['arm'].nunique()} arms, each {tuning}{confirmed.groupby('arm').size().max()} fresh replicates"
         )
     return "; as a check: ".join(parts) + f". {runs['run_key'].nunique():,} networks in all."
@@ -217,7 +217,9 @@ def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | N
 def _robust(robust, main: Verdict) -> dict:
     e = robust.estimate
     return {
-        "label": robust.label,
+        "label": datasets.title(robust.label)
+        if robust.label in datasets.names()
+        else robust.label.replace("_", " "),
         "verdict": robust.verdict.verdict,
         "how": robust.verdict.how,
         "effect": e.effect,

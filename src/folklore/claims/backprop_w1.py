@@ -22,11 +22,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._exact import check, relative_error, slope
 from folklore.claims.base import Claim, Criterion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from matplotlib.figure import Figure
 
@@ -77,7 +76,7 @@ def judge(runs: None, criterion: Criterion) -> Finding:
         ("the line printed for W1 is that for X", usual, "X", lambda n: n["back"] @ n["W1"].T, "derived"),
     ]
     checks = [
-        _check(name, line(_values(net)), _autograd(net)[by], tolerance, form)
+        check(name, relative_error(line(_values(net)), _autograd(net)[by]), tolerance, form)
         for name, net, by, line, form in found
     ]
     checks.append(_finite_differences(usual, tolerance))
@@ -139,24 +138,9 @@ def _autograd(net: Net) -> Net:
 def _finite_differences(net: Net, tolerance: float) -> Check:
     """Automatic differentiation against central differences, the worst of the three gradients."""
     truth = _autograd(net)
-    slopes = {name: _slope(lambda: _loss(net), net[name]) for name in truth}
-    worst = max(truth, key=lambda name: _relative(slopes[name], truth[name]))
-    return _check("finite differences agree with autograd", slopes[worst], truth[worst], tolerance, "derived")
-
-
-def _slope(loss: Callable[[], torch.Tensor], tensor: torch.Tensor, step: float = 1e-5) -> torch.Tensor:
-    """Central difference of `loss` by every entry of a tensor that it reads; the tensor is left as it was."""
-    import torch
-
-    slopes, flat = torch.empty_like(tensor), tensor.view(-1)
-    for i in range(flat.numel()):
-        here = float(flat[i])
-        flat[i] = here + step
-        above = loss()
-        flat[i] = here - step
-        slopes.view(-1)[i] = (above - loss()) / (2 * step)
-        flat[i] = here
-    return slopes
+    slopes = {name: slope(lambda: _loss(net), net[name]) for name in truth}
+    error = max(relative_error(slopes[name], truth[name]) for name in truth)
+    return check("finite differences agree with autograd", error, tolerance, "derived")
 
 
 def _shapes(net: Net) -> Table:
@@ -196,15 +180,3 @@ def _note(checks: list[Check]) -> str:
         f"As printed, the line for W1 is off by {', '.join(wrong)} times the largest true entry in the three "
         "readings whose shapes fit; with unequal widths no reading has the shape of W1."
     )
-
-
-def _relative(found: torch.Tensor, truth: torch.Tensor) -> float:
-    """Largest error in units of the largest true entry."""
-    return float((found - truth).abs().max() / truth.abs().max())
-
-
-def _check(name: str, found: torch.Tensor, truth: torch.Tensor, tolerance: float, form: str) -> Check:
-    from folklore.stats.findings import Check
-
-    error = _relative(found, truth)
-    return Check(name, error, tolerance, error <= tolerance, form)

@@ -9,7 +9,8 @@ report prints: the first line is the title, the rest the rule in our own words, 
     def judge(runs, criterion)   -> Finding (folklore.stats.findings); runs is the frame of the study, None for exact checks
     def plot(runs, finding)      -> (matplotlib Figure, alternative text)
 
-At top level a claim imports only the standard library, this module and `folklore.grid`, so that planning stays light.
+At top level a claim imports only the standard library, this module, `folklore.grid` and helpers that claims share (files that begin with
+an underscore, under the same rule), so that planning stays light.
 """
 
 from __future__ import annotations

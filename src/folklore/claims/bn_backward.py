@@ -24,11 +24,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._exact import check, relative_error, slope
 from folklore.claims.base import Claim, Criterion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from matplotlib.figure import Figure
 
@@ -64,16 +63,18 @@ def judge(runs: None, criterion: Criterion) -> Finding:
     rows, tolerance = int(criterion.settings["rows"]), criterion.settings["tolerance"]
     truth, sampled = _autograd(rows, criterion, rows), _finite_differences(rows, criterion)
     printed, right = _formulas(rows, criterion, rows - 1), _formulas(rows, criterion, rows)
+    worst = max(relative_error(sampled[line], truth[line]) for line in LINES)
     unbiased = _autograd(rows, criterion, rows - 1)
     matching = _formulas(rows, criterion, rows - 1, variance_divisor=rows - 1)
-    checks = [_check(f"gradient by the {n}", printed[n], truth[n], tolerance, "printed") for n in LINES]
+
+    def agrees(name, found, true, form):
+        return check(name, relative_error(found, true), tolerance, form)
+
+    checks = [agrees(f"gradient by the {n}", printed[n], truth[n], "printed") for n in LINES]
+    checks += [agrees(f"gradient by the {n}, with m", right[n], truth[n], "right") for n in ("mean", "input")]
     checks += [
-        _check(f"gradient by the {n}, with m", right[n], truth[n], tolerance, "right")
-        for n in ("mean", "input")
-    ]
-    checks += [
-        _check(OTHER_LAYER, matching["input"], unbiased["input"], tolerance, "derived"),
-        _worst("finite differences agree with autograd, all six", sampled, truth, tolerance),
+        agrees(OTHER_LAYER, matching["input"], unbiased["input"], "derived"),
+        check("finite differences agree with autograd, all six", worst, tolerance, "derived"),
     ]
     return Finding(checks=tuple(checks), tables=(_by_batch(criterion),), notes=_notes(checks))
 
@@ -159,29 +160,14 @@ def _autograd(rows: int, criterion: Criterion, divisor: int) -> dict[str, torch.
     return dict(zip(LINES, torch.autograd.grad(loss, [arguments[name] for name in LINES]), strict=True))
 
 
-def _finite_differences(rows: int, criterion: Criterion, step: float = 1e-5) -> dict[str, torch.Tensor]:
+def _finite_differences(rows: int, criterion: Criterion) -> dict[str, torch.Tensor]:
     """The same gradients by central differences."""
     arguments = _arguments(rows, criterion)
 
     def loss() -> torch.Tensor:
         return _layer(arguments, rows, criterion.settings["eps"])
 
-    return {name: _slope(loss, arguments[name], step) for name in LINES}
-
-
-def _slope(loss: Callable[[], torch.Tensor], tensor: torch.Tensor, step: float) -> torch.Tensor:
-    """Central difference of `loss` by every entry of a tensor that it reads; the tensor is left as it was."""
-    import torch
-
-    slopes, flat = torch.empty_like(tensor), tensor.view(-1)
-    for i in range(flat.numel()):
-        here = float(flat[i])
-        flat[i] = here + step
-        above = loss()
-        flat[i] = here - step
-        slopes.view(-1)[i] = (above - loss()) / (2 * step)
-        flat[i] = here
-    return slopes
+    return {name: slope(loss, arguments[name]) for name in LINES}
 
 
 def _formulas(
@@ -210,31 +196,9 @@ def _by_batch(criterion: Criterion) -> Table:
     rows = []
     for m in BATCHES:
         truth = _autograd(m, criterion, m)["input"]
-        rows.append((m, *(_relative(_formulas(m, criterion, by)["input"], truth) for by in (m - 1, m))))
+        rows.append((m, *(relative_error(_formulas(m, criterion, by)["input"], truth) for by in (m - 1, m))))
     return Table(
         "Relative error of the gradient by the input, by the number m of rows in the batch.",
         ("m", "with m - 1, as printed", "with m"),
         tuple(rows),
     )
-
-
-def _relative(found: torch.Tensor, truth: torch.Tensor) -> float:
-    """Largest error in units of the largest true entry."""
-    return float((found - truth).abs().max() / truth.abs().max())
-
-
-def _check(name: str, found: torch.Tensor, truth: torch.Tensor, tolerance: float, form: str) -> Check:
-    from folklore.stats.findings import Check
-
-    error = _relative(found, truth)
-    return Check(name, error, tolerance, error <= tolerance, form)
-
-
-Gradients = dict[str, "torch.Tensor"]
-
-
-def _worst(name: str, found: Gradients, truth: Gradients, tolerance: float) -> Check:
-    from folklore.stats.findings import Check
-
-    error = max(_relative(found[line], truth[line]) for line in LINES)
-    return Check(name, error, tolerance, error <= tolerance, "derived")

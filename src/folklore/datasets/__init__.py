@@ -33,6 +33,13 @@ def get(name: str) -> Dataset:
     return import_module(f"{__name__}.{name}").DATASET
 
 
+def title(name: str) -> str:
+    """The name that people use: what the file's docstring says before its colon."""
+    _check(name)
+    tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or name).split(":")[0]
+
+
 def code_digest(name: str) -> str:
     """sha256 over the code that makes the arrays of `name`; comments and docstrings do not count."""
     _check(name)

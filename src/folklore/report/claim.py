@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 from folklore.report.numbers import (
     MISSING,
@@ -197,34 +196,24 @@ def _interval(claim: Claim, field: str) -> str:
 
 
 def _arms(claim: Claim) -> dict[str, object] | None:
-    rows = claim.get("rows") or []
+    """The arms of the main ground; those of the checks lie in the claim's CSV file, and their contrasts in the next table."""
+    rows = [row for row in claim.get("rows") or [] if row.get("variant", "main") == "main"]
     if not rows:
         return None
     metric, unit = claim.get("metric") or "score", _level_unit(claim)
     columns = ["arm", f"{metric}{unit}", "95 % interval", "runs", "diverged", "learning rate", "note"]
     noted = any(row.get("edge") for row in rows)
-    groups = [(name, list(group)) for name, group in groupby(rows, key=lambda row: row.get("variant") or "")]
-    shown = [
-        {
-            "name": _variant(name) if len(groups) > 1 else "",
-            "rows": [_arm(claim, row)[: 6 + noted] for row in group],
-        }
-        for name, group in groups
-    ]
     caption = (
         f"Mean {metric} of each arm over its fresh replicates, with the learning rate that tuning chose."
     )
-    return table(caption, columns[: 6 + noted], [], groups=shown, numeric=[1, 2, 3, 4, 5])
+    shown = [_arm(claim, row)[: 6 + noted] for row in rows]
+    return table(caption, columns[: 6 + noted], shown, numeric=[1, 2, 3, 4, 5])
 
 
 def _level_unit(claim: Claim) -> str:
     """A level of accuracy is a percentage, a difference of two levels is in points."""
     unit = {"points": "%", "point": "%"}.get(str(claim.get("unit") or ""), claim.get("unit"))
     return f" ({unit})" if unit else ""
-
-
-def _variant(name: str) -> str:
-    return {"main": "Main study"}.get(name, name.replace("_", " ").capitalize())
 
 
 def _arm(claim: Claim, row: Mapping[str, object]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
@@ -114,6 +115,8 @@ def main(argv: Sequence[str]) -> None:
     progress = Progress(options.out, plan, job)
     train = Trainer(options.out, progress)
     run_single_threaded()
+    # where the CUDA toolkit is installed without a GPU, compiling would say so in the middle of the progress
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with progress:
         result = tune_job(job, train) if job.phase == "tune" else confirm_job(job, plan, options.out, train)
     atomic_write(
