@@ -6,7 +6,8 @@ from folklore import workflow as folklore_workflow
 
 flow = folklore_workflow.Flow(config)
 folklore_workflow.prepare_environment()
-folklore_workflow.heal()
+if folklore_workflow.heal():
+    folklore_workflow.heal_results()
 code = folklore_workflow.code
 
 GRID = ("results/grid.json",) if flow.has_grid else ()

@@ -75,6 +75,23 @@ def heal(folder: Path = Path(".snakemake")) -> bool:
     return True
 
 
+def heal_results(results: Path = Path("results")) -> list[Path]:
+    """Set damaged parts of the store aside, and forget which jobs are done: each then trains what it misses, and nothing else."""
+    damaged = [path for path in sorted((results / "runs").glob("*.parquet")) if not _intact(path)]
+    for path in damaged:
+        print(f"{path} is damaged: set aside, its runs are trained again", file=sys.stderr)
+        path.replace(path.with_suffix(".damaged"))
+    if damaged:
+        for done in (*results.glob("tune/*.json"), *results.glob("confirm/*.json"), results / "calibration.json"):
+            done.unlink(missing_ok=True)
+    return damaged
+
+
+def _intact(part: Path) -> bool:
+    """A part is named by the first digits of its own sum, see `folklore.store`."""
+    return hashlib.sha256(part.read_bytes()).hexdigest().startswith(part.stem)
+
+
 @cache
 def code(rule: str) -> str:
     """Identity of the source that a rule's result depends on, so that an edit makes it again, and only it."""
