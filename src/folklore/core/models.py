@@ -5,7 +5,7 @@ A hidden layer is linear, norm, activation, dropout, in that order; there is no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import getfullargspec
 from itertools import pairwise
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from folklore.core import activations, initializers, norms
+from folklore.core.affine import affine, stored
 from folklore.core.norms import Moments
 from folklore.core.randomness import generator
 
@@ -76,12 +77,11 @@ def initial(layout: Layout, inits: Sequence[str], seeds: Sequence[int], device: 
     def fill(value: float, width: int) -> Tensor:
         return torch.full((runs, 1, width), value, device=device)
 
-    weights = [
-        torch.from_numpy(np.stack([_weights(layout, i, n, s) for n, s in zip(inits, seeds, strict=True)])).to(
-            device
-        )
-        for i in range(len(layout.fans))
-    ]
+    def drawn(layer: int) -> Tensor:
+        each = [_weights(layout, layer, n, s) for n, s in zip(inits, seeds, strict=True)]
+        return stored(torch.from_numpy(np.stack(each)).to(device))
+
+    weights = [drawn(layer) for layer in range(len(layout.fans))]
     outs = [fan_out for _, fan_out in layout.fans]
     normed = outs[:-1] if layout.norm != "none" else []
     return Parameters(
@@ -99,21 +99,28 @@ def _weights(layout: Layout, layer: int, init: str, seed: int) -> np.ndarray:
     rng = generator(seed, f"init/{layer}")
     # each piece of a maxout unit is an affine map of its own: its fan_out is the layer's width, not all pieces together
     drawn = [getattr(initializers, init)(rng, fan_in, fan_out // pieces) for _ in range(pieces)]
-    # row-major whatever the level returns: the layout picks the kernel of a product, and with it the last bits
-    return np.concatenate(drawn, axis=1).astype(np.float32, order="C")
+    return np.concatenate(drawn, axis=1).astype(np.float32)
 
 
 def forward(
-    layout: Layout, parameters: Parameters, x: Tensor, keep: Sequence[Tensor], *, training: bool
+    layout: Layout,
+    parameters: Parameters,
+    x: Tensor,
+    keep: Sequence[Tensor],
+    *,
+    training: bool,
+    linear: Callable[[int, Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, list[Moments]]:
     """Logits (R, B, C) of inputs (R, B, F), and the batch moments of each layer whose norm has any.
 
     `keep`: for each hidden layer a factor (R, B, H), 0 for a dropped unit and 1/(1 - rate) for a kept one, or nothing at all.
+    `linear`: the affine map of a layer's number and its inputs, where the plain one will not do.
     """
+    linear = linear or (lambda i, h: affine(h, parameters.weights[i], parameters.biases[i]))
     activation, norm = getattr(activations, layout.activation), getattr(norms, layout.norm)
     h, seen = x, []
     for i in range(layout.depth):
-        h = torch.baddbmm(parameters.biases[i], h, parameters.weights[i])
+        h = linear(i, h)
         if parameters.gains:
             moments = None if training else parameters.running[i]
             h, batch = norm(h, parameters.gains[i], parameters.shifts[i], moments)
@@ -121,7 +128,7 @@ def forward(
         h = activation(h)
         if keep:
             h = h * keep[i]
-    return torch.baddbmm(parameters.biases[-1], h, parameters.weights[-1]), seen
+    return linear(layout.depth, h), seen
 
 
 def update_running(parameters: Parameters, seen: Sequence[Moments], rows: int) -> None:

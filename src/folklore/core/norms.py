@@ -26,11 +26,16 @@ def batch(h: Tensor, gain: Tensor, shift: Tensor, moments: Moments | None) -> tu
     if moments is None and h.requires_grad and not torch.compiler.is_compiling():
         y, mean, variance = _BatchNorm.apply(h, gain, shift)
         return y, (mean, variance)
-    if moments is None:
-        variance, mean = torch.var_mean(h, dim=1, correction=0, keepdim=True)
-    else:
-        mean, variance = moments
-    return torch.addcmul(shift, (h - mean) * torch.rsqrt(variance + _EPS), gain), (mean, variance)
+    mean, variance = (_mean(h), None) if moments is None else moments
+    centred = h - mean
+    if variance is None:
+        variance = _mean(centred * centred)
+    return torch.addcmul(shift, centred * torch.rsqrt(variance + _EPS), gain), (mean, variance)
+
+
+def _mean(h: Tensor) -> Tensor:
+    """Over the batch. (torch.var_mean over an inner axis takes a hundred times as long as two means: 1,259 us for (32, 32, 100).)"""
+    return h.mean(dim=1, keepdim=True)
 
 
 class _BatchNorm(torch.autograd.Function):
@@ -41,9 +46,11 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, h: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        variance, mean = torch.var_mean(h, dim=1, correction=0, keepdim=True)
+        mean = _mean(h)
+        centred = h - mean
+        variance = _mean(centred * centred)
         scale = torch.rsqrt(variance + _EPS)
-        normalised = (h - mean).mul_(scale)
+        normalised = centred.mul_(scale)
         ctx.save_for_backward(normalised, scale, gain)
         ctx.mark_non_differentiable(mean, variance)
         return torch.addcmul(shift, normalised, gain), mean, variance

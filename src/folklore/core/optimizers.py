@@ -3,11 +3,16 @@
 Arguments: the parameter w, its gradient g, the learning rate lr (R, 1, 1), `momentum` (R, 1, 1) and the update's number t (from 1).
 Keyword-only tensors are the state: the core makes one zero tensor, shaped like w, for each. The formulas are those of
 `torch.optim`, with its default constants. Adding a level is adding a public function here.
+
+FACTORED holds, for levels that are linear in the gradient, the same update with the gradient of a weight matrix still in its two factors
+(see `folklore.core.affine`): inputs (R, B, in) and slopes (R, B, out) in the place of g.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
+
+from folklore.core.affine import add_gradient
 
 
 def sgd(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor) -> None:
@@ -57,3 +62,24 @@ def adam(
     second.mul_(0.999).addcmul_(g, g, value=0.001)
     root = second.sqrt().mul_((1 - 0.999**t) ** -0.5).add_(1e-8)
     w.addcmul_(first / root, lr / (1 - 0.9**t), value=-1)
+
+
+def _sgd(w: Tensor, inputs: Tensor, slopes: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor) -> None:
+    add_gradient(w, inputs, slopes * lr, scale=-1.0)
+
+
+def _momentum(
+    w: Tensor,
+    inputs: Tensor,
+    slopes: Tensor,
+    lr: Tensor,
+    momentum: Tensor,
+    t: float | Tensor,
+    *,
+    velocity: Tensor,
+) -> None:
+    add_gradient(velocity.mul_(momentum), inputs, slopes)
+    w.addcmul_(velocity, lr, value=-1)
+
+
+FACTORED = {"sgd": _sgd, "momentum": _momentum}

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from folklore.core import optimizers
-from folklore.core.losses import cross_entropy
+from folklore.core.affine import gradient, trained_affine
+from folklore.core.losses import cross_entropy, cross_entropy_slope
 from folklore.core.models import Layout, Parameters, forward, update_running
 from folklore.core.norms import Moments
 
@@ -29,16 +30,67 @@ def optimizer_state(optimizer: str, trained: Sequence[Tensor]) -> State:
 
 
 def eager_step(layout: Layout, optimizer: str, decays: bool) -> Step:
-    """An update as a sequence of PyTorch calls. The returned function gives the losses (R,) before the update."""
+    """An update as a sequence of PyTorch calls. The returned function gives the losses (R,) before the update.
+
+    Weights and biases are updated inside the backward pass, as soon as the layer before has its slopes: nothing is kept, and where
+    the optimizer allows it, no gradient is ever written out.
+    """
 
     def step(parameters, state, hyper, x, y, keep, t):
-        gradients, loss, seen = _autograd(layout, parameters, x, y, keep)
+        for tensor in parameters.trained():
+            tensor.requires_grad_()
+        update = _Update(optimizer, decays, parameters, state, hyper, t)
+        logits, seen = forward(layout, parameters, x, keep, training=True, linear=update.linear)
+        losses, slope = cross_entropy_slope(logits.detach(), y)
+        torch.autograd.backward(logits, slope)
         with torch.no_grad():
-            _apply(optimizer, decays, parameters, gradients, state, hyper, t)
-            update_running(parameters, seen, x.shape[1])
-        return loss
+            update.norms()
+            update_running(parameters, [(m.detach(), v.detach()) for m, v in seen], x.shape[1])
+        return losses
 
     return step
+
+
+class _Update:
+    """What one update does to each parameter once its slopes are known."""
+
+    def __init__(
+        self, optimizer: str, decays: bool, parameters: Parameters, state: State, hyper: Hyper, t: float
+    ) -> None:
+        self.plain, self.factored = getattr(optimizers, optimizer), optimizers.FACTORED.get(optimizer)
+        self.decay = hyper["weight_decay"] if decays else None
+        self.parameters, self.state = parameters, state
+        self.numbers = (hyper["lr"], hyper["momentum"], t)
+
+    def linear(self, i: int, h: Tensor) -> Tensor:
+        """The affine map of layer i, whose backward pass updates it."""
+        return trained_affine(
+            h,
+            self.parameters.weights[i],
+            self.parameters.biases[i],
+            lambda inputs, slopes: self._affine(i, inputs, slopes),
+        )
+
+    def norms(self) -> None:
+        """Gains and shifts, which autograd has given gradients."""
+        first = 2 * len(self.parameters.weights)
+        tensors = [*self.parameters.gains, *self.parameters.shifts]
+        for tensor, slots in zip(tensors, self.state[first:], strict=True):
+            if tensor.grad is not None:
+                self.plain(tensor, tensor.grad, *self.numbers, **slots)
+                tensor.grad = None
+
+    def _affine(self, i: int, inputs: Tensor, slopes: Tensor) -> None:
+        weights, bias = self.parameters.weights[i], self.parameters.biases[i]
+        slots, bias_slots = self.state[i], self.state[i + len(self.parameters.weights)]
+        if self.factored and self.decay is None:
+            self.factored(weights, inputs, slopes, *self.numbers, **slots)
+        else:
+            g = gradient(inputs, slopes, like=weights)
+            if self.decay is not None:  # L2 acts on weight matrices, not on biases, gains and shifts
+                g.addcmul_(self.decay, weights)
+            self.plain(weights, g, *self.numbers, **slots)
+        self.plain(bias, slopes.sum(dim=1, keepdim=True), *self.numbers, **bias_slots)
 
 
 @cache  # stacks of one graph share the compiled code
@@ -49,7 +101,7 @@ def compiled_step(layout: Layout, optimizer: str, decays: bool) -> Step:
 
     @torch.compile(dynamic=False, fullgraph=True)
     def fused(parameters, state, hyper, x, y, keep, t):
-        gradients, loss, seen = _functional(layout, parameters, x, y, keep)
+        gradients, loss, seen = _gradients(layout, parameters, x, y, keep)
         _apply(optimizer, decays, parameters, gradients, state, hyper, t)
         update_running(parameters, seen, x.shape[1])
         return loss
@@ -65,30 +117,17 @@ def compiled_step(layout: Layout, optimizer: str, decays: bool) -> Step:
     return step
 
 
-def _loss(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor, keep: Sequence[Tensor]):
-    """Sum over runs of the mean loss, and by-products. Runs share no parameter, so gradients of the sum never mix."""
-    logits, seen = forward(layout, parameters, x, keep, training=True)
-    loss = cross_entropy(logits, y)
-    return loss.sum(), (loss, seen)
-
-
-def _autograd(
+def _gradients(
     layout: Layout, parameters: Parameters, x: Tensor, y: Tensor, keep: Sequence[Tensor]
 ) -> Gradients:
-    trained = parameters.trained()
-    for tensor in trained:
-        tensor.requires_grad_()
-    total, (loss, seen) = _loss(layout, parameters, x, y, keep)
-    return torch.autograd.grad(total, trained), loss.detach(), [(m.detach(), v.detach()) for m, v in seen]
+    """Of the sum over runs of the losses. Runs share no parameter, so gradients of the sum never mix."""
 
+    def total(trained):
+        logits, seen = forward(layout, parameters.with_trained(trained), x, keep, training=True)
+        losses = cross_entropy(logits, y)
+        return losses.sum(), (losses, seen)
 
-def _functional(
-    layout: Layout, parameters: Parameters, x: Tensor, y: Tensor, keep: Sequence[Tensor]
-) -> Gradients:
-    def loss(trained):
-        return _loss(layout, parameters.with_trained(trained), x, y, keep)
-
-    gradients, (losses, seen) = torch.func.grad(loss, has_aux=True)(parameters.trained())
+    gradients, (losses, seen) = torch.func.grad(total, has_aux=True)(parameters.trained())
     return gradients, losses, seen
 
 
