@@ -27,7 +27,7 @@ from folklore.core.batches import Batches, Masks
 from folklore.core.evaluation import gradient_norms
 from folklore.core.models import Layout, Parameters, forward, initial
 from folklore.core.randomness import generator
-from folklore.core.steps import eager_step, optimizer_state
+from folklore.core.steps import make_step, optimizer_state
 from folklore.core.training import train
 from folklore.grid import Run
 
@@ -238,7 +238,7 @@ def stacked_in_double(runs: Sequence[Run]) -> Trained:
     hyper = {
         name: column([getattr(run, name) for run in runs]) for name in ("lr", "momentum", "weight_decay")
     }
-    step = eager_step(layout, one.optimizer, decays=True)
+    step = make_step(layout, one.optimizer, decays=True)
     losses = []
     for t, (x, y, keep) in enumerate(batches_of(runs), start=1):
         factor = getattr(schedules, one.schedule)(t, one.updates)
@@ -469,7 +469,11 @@ def test_initial_parameters_of_a_stack(norm: str) -> None:
 def test_the_layout_of_initial_weights_hangs_on_their_shape_only(init: str) -> None:
     """Whatever layout a level returns: the layout picks the kernel of a product, and a stack may mix levels."""
     layout = Layout(INPUTS, CLASSES, 2, 16, "relu", "none")
-    strides = [(INPUTS * 16, 16, 1), (16 * 16, 16, 1), (16 * CLASSES, 1, 16)]  # the narrow one is column-major
+    strides = [
+        (INPUTS * 16, 16, 1),
+        (16 * 16, 16, 1),
+        (16 * CLASSES, 1, 16),
+    ]  # the narrow one is column-major
     for runs in ([init], [init, "he_normal"], ["he_normal", init]):
         weights = initial(layout, runs, range(len(runs)), CPU).weights
         assert [weight.stride() for weight in weights] == strides

@@ -21,14 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from folklore import cost, levels
+from folklore import levels
 from folklore.core.training import Stack, curve_marks, first_bad, train
 from folklore.grid import Run
 
 INPUTS, CLASSES = 12, 4
 BASE = Run(n_train=512, depth=2, width=16, batch_size=32, lr=0.05, updates=8, loss_points=8, score_test=True)
 SLOTS = (0, 5, 12, 31)  # looked at alone and in other stacks
-needs_compiler = pytest.mark.skipif(not cost.has_compiler(), reason="torch.compile needs a C++ compiler")
 
 
 def synthetic(inputs: int, classes: int, pool: int, scored: int) -> SimpleNamespace:
@@ -285,39 +284,3 @@ def test_every_tensor_of_a_stack_is_on_the_device() -> None:
     losses = stack.step(stack.parameters, stack.state, stack.hyper, x[0], y[0], list(keep[0]), 1.0)
     assert losses.shape == (2,)
     assert losses.device.type == "meta"
-
-
-# --- compiled -------------------------------------------------------------------------------------------------------
-
-
-@needs_compiler
-def test_compiled_runs_are_the_same_in_stacks_of_8_and_32() -> None:
-    """Bitwise among widths; against the eager path within float32 rounding, amplified by 20 updates of a net with batch norm.
-
-    Compiled sums run in another order (1e-7 an update); 2e-4 of a loss is what 20 updates at these rates can make of it.
-    """
-    runs = with_dropout(stack_of(32, norm="batch", optimizer="momentum", updates=20, loss_points=20))
-    runs = [replace(run, dropout=run.dropout or 0.1, lr=0.05, backend="compiled") for run in runs]
-    wide = train(runs, DATA)
-    for slot, result in enumerate(train(runs[5:13], DATA), start=5):
-        assert_same(result, wide[slot])
-    eager = train([replace(run, backend="eager") for run in runs], DATA)
-    for compiled, plain in zip(wide, eager, strict=True):
-        np.testing.assert_allclose(compiled["loss_curve"], plain["loss_curve"], rtol=2e-4, atol=1e-5)
-        np.testing.assert_allclose(compiled["grad_norms"], plain["grad_norms"], rtol=1e-5)
-
-
-@needs_compiler
-def test_compiled_adam_equals_eager_adam() -> None:
-    """The number of the update reaches the compiled step as a tensor; a NaN neighbour stays where it is."""
-    runs = [
-        replace(run, depth=1, updates=15, loss_points=15, optimizer="adam", lr=0.005) for run in stack_of(4)
-    ]
-    runs[2] = replace(runs[2], lr=1e30, init="he_normal")
-    compiled = train([replace(run, backend="compiled") for run in runs], DATA)
-    eager = train(runs, DATA)
-    assert [r["status"] for r in compiled] == [r["status"] for r in eager] == ["ok", "ok", "diverged", "ok"]
-    for slot in (0, 1, 3):
-        np.testing.assert_allclose(
-            compiled[slot]["loss_curve"], eager[slot]["loss_curve"], rtol=1e-4, atol=1e-5
-        )

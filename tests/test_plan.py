@@ -40,7 +40,6 @@ OTHER = {
     "updates": 2001,
     "seed": 1,
     "score_test": True,
-    "backend": "compiled",
     "loss_points": 50,
 }
 

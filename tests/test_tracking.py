@@ -58,7 +58,6 @@ def row(study: str, seed: int, **changes: object) -> dict[str, object]:
         "updates": 512,
         "seed": seed,
         "score_test": True,
-        "backend": "eager",
         "loss_points": 100,
         "run_key": hashlib.sha256(f"{study} {seed}".encode()).hexdigest()[:24],
         "status": "ok",

@@ -3,7 +3,7 @@
 Both are measured in one run of one thread, taking turns, so that a busy machine slows both. The plain loop trains one network
 on tensors in memory, with torch.nn.Sequential and torch.optim, once for each implementation of the optimizer that PyTorch
 has; the fastest counts. The stack is what `folklore.core.training.train` does with 32 runs: drawing its batches, updating, and
-ten small validations. Set-up, compiling and final scores are left out. Times are microseconds of processor time for one
+ten small validations. Set-up and final scores are left out. Times are microseconds of processor time for one
 update of one network: on a machine that is doing nothing else, what the clock on the wall shows.
 """
 
@@ -28,7 +28,6 @@ from rich.table import Table
 from torch import nn
 
 from folklore.core.training import train
-from folklore.cost import has_compiler
 from folklore.grid import Run
 from folklore.provenance import machine
 from folklore.stages.command import command
@@ -59,10 +58,9 @@ class Effort:
     width: int = 32
     repetitions: int = 5
     seconds: float = 0.3
-    compiled: bool = True
 
 
-QUICK = Effort(batches=(2, 32), width=4, repetitions=2, seconds=0.01, compiled=False)
+QUICK = Effort(batches=(2, 32), width=4, repetitions=2, seconds=0.01)
 
 
 @dataclass(frozen=True)
@@ -89,14 +87,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a few steps of stacks of four, nothing compiled: a check that it works",
+        help="a few steps of stacks of four: a check that it works",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results/bench.json"), help="where the numbers go, as JSON"
     )
     options = parser.parse_args(argv)
-    effort = QUICK if options.quick else Effort()
-    outcome = measure(replace(effort, compiled=effort.compiled and has_compiler()))
+    outcome = measure(QUICK if options.quick else Effort())
     atomic_write(options.out, json.dumps(outcome, indent=1) + "\n")
     show(outcome, Console(highlight=False))
 
@@ -112,7 +109,6 @@ def measure(effort: Effort) -> dict:
         "threads": 1,
         "width": effort.width,
         "repetitions": effort.repetitions,
-        "compiled": effort.compiled,
         "rows": rows,
     }
 
@@ -131,7 +127,6 @@ def measured(run: Run, data: SimpleNamespace, effort: Effort) -> dict:
     times = taking_turns(contestants(run, data, effort), effort.repetitions)
     plain = min((times[name] for name in IMPLEMENTATIONS), key=lambda found: found.median)
     bound = Times(tuple(operations(run) / peak for peak in times["peak"].values))
-    stacks = {name: times.get(name) for name in ("eager", "compiled")}
     return {
         "batch_size": run.batch_size,
         "peak_gflops": Times(tuple(peak / 1e3 for peak in times["peak"].values)).record(),
@@ -139,20 +134,17 @@ def measured(run: Run, data: SimpleNamespace, effort: Effort) -> dict:
         "plain_fastest": next(name for name in IMPLEMENTATIONS if times[name] is plain),
         "plain_share_of_peak": bound.over(plain).record(),
         "most_possible_gain": plain.over(bound).record(),
-        **{f"{name}_us": found and found.record() for name, found in stacks.items()},
-        **{f"{name}_gain": found and plain.over(found).record() for name, found in stacks.items()},
-        **{f"{name}_share_of_peak": found and bound.over(found).record() for name, found in stacks.items()},
+        "stacked_us": times["stacked"].record(),
+        "gain": plain.over(times["stacked"]).record(),
+        "share_of_peak": bound.over(times["stacked"]).record(),
     }
 
 
 def contestants(run: Run, data: SimpleNamespace, effort: Effort) -> dict[str, Clock]:
-    """Who takes turns. Each has been run once, so that what is compiled or allocated at first does not count."""
+    """Who takes turns. Each has been run once, so that what is allocated at first does not count."""
     clocks = {name: sized(plain_clock(run, data, name), effort.seconds) for name in IMPLEMENTATIONS}
-    for backend in ("eager", "compiled") if effort.compiled else ("eager",):
-        clocks[backend] = sized(
-            stack_clock(replace(run, backend=backend), data, effort.width), effort.seconds, effort.width
-        )
-    return clocks | {"peak": peak_clock()}
+    stacked = sized(stack_clock(run, data, effort.width), effort.seconds, effort.width)
+    return clocks | {"stacked": stacked, "peak": peak_clock()}
 
 
 def sized(clock: Callable[[int], float], seconds: float, networks: int = 1) -> Clock:
@@ -206,7 +198,7 @@ def plain_optimizer(run: Run, net: nn.Module, implementation: str) -> torch.opti
 
 
 def stack_clock(run: Run, data: SimpleNamespace, width: int) -> Callable[[int], float]:
-    """The time between the first and the last tick of `train`: its first block of updates, which may compile, is left out."""
+    """The time between the first and the last tick of `train`: its first block of updates is left out."""
 
     def clock(updates: int) -> float:
         ticks: list[tuple[float, float]] = []
@@ -260,36 +252,27 @@ def peak(outcome: dict) -> float:
 def table(outcome: dict) -> Table:
     title = f"3 x 100 MLP, 40 inputs: microseconds an update of one network, alone and in a stack of {outcome['width']}"
     built = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in (
-        "net",
-        "batch",
-        "plain",
-        "eager",
-        "compiled",
-        "gain, eager",
-        "gain, compiled",
-        "most possible",
-    ):
+    for name in ("net", "batch", "plain", "stacked", "gain", "most possible"):
         built.add_column(name, justify="left" if name == "net" else "right", no_wrap=name != "net")
-    built.add_column("% of peak:\nplain, eager, compiled", justify="right")
+    built.add_column("% of peak:\nplain, stacked", justify="right")
     for row in outcome["rows"]:
         built.add_row(row["net"], str(row["batch_size"]), *cells(row))
     return built
 
 
 def cells(row: dict) -> list[str]:
-    plain = row["plain_us"][row["plain_fastest"]]
-    times = (
-        f"{found['median']:.0f}" if found else "-" for found in (plain, row["eager_us"], row["compiled_us"])
-    )
-    gains = (spread(row[f"{name}_gain"]) for name in ("eager", "compiled"))
-    shares = (row[f"{name}_share_of_peak"] for name in ("plain", "eager", "compiled"))
-    percent = ", ".join(f"{100 * share['median']:.0f}" if share else "-" for share in shares)
-    return [*times, *gains, f"{row['most_possible_gain']['median']:.1f}", percent]
+    times = (row["plain_us"][row["plain_fastest"]], row["stacked_us"])
+    shares = (row["plain_share_of_peak"], row["share_of_peak"])
+    return [
+        *(f"{found['median']:.0f}" for found in times),
+        spread(row["gain"]),
+        f"{row['most_possible_gain']['median']:.1f}",
+        ", ".join(f"{100 * share['median']:.0f}" for share in shares),
+    ]
 
 
-def spread(found: dict[str, float] | None) -> str:
-    return f"{found['median']:.1f} \\[{found['min']:.1f}-{found['max']:.1f}]" if found else "-"
+def spread(found: dict[str, float]) -> str:
+    return f"{found['median']:.1f} \\[{found['min']:.1f}-{found['max']:.1f}]"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import binomtest
 
-from folklore.grid import CONFIRM, PLACEBO, Cell, Run, finished
+from folklore.grid import CONFIRM, PLACEBO, Cell, Run
 from folklore.stats.estimates import estimate
 from folklore.stats.tuning import choose
 from folklore.stats.verdicts import decide
@@ -34,7 +34,7 @@ class Pool:
 def pool_runs(cell: Cell, seeds: int) -> list[Run]:
     """Runs of the pool, rate-major."""
     return [
-        finished(replace(cell.run, lr=lr, seed=CONFIRM + PLACEBO + i, score_test=True))
+        replace(cell.run, lr=lr, seed=CONFIRM + PLACEBO + i, score_test=True)
         for lr in cell.rates.around(cell.center)
         for i in range(seeds)
     ]

@@ -22,9 +22,9 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from folklore import cost, datasets, levels
+from folklore import datasets, levels
 from folklore.errors import UsageError
-from folklore.grid import Run, finished
+from folklore.grid import Run
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -114,7 +114,6 @@ class Config:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     seed: int = 0
-    backend: str = "auto"
     loss_points: int = 100
 
 
@@ -181,11 +180,10 @@ def run_of(config: Config) -> Run:
         schedule=config.schedule.name,
         updates=updates,
         seed=config.seed,
-        backend=config.backend,
         loss_points=config.loss_points,
     )
     check_run(run)
-    return finished(run)
+    return run
 
 
 def central_rate(optimizer: str, batch_size: int, norm: str) -> float:
@@ -274,9 +272,6 @@ def check_run(run: Run) -> None:
         _level(factor, getattr(run, factor), levels.names(factor))
     _level("data", run.data, datasets.names())
     _level("model", run.model, levels.MODELS)
-    _level("backend", run.backend, ("auto", "eager", "compiled"))
-    if run.backend == "compiled":
-        _require("backend", run.backend, cost.has_compiler(), "auto or eager: no C++ compiler is here")
     for key, least, most in (
         ("batch_size", 1, 1 << 20),
         ("data.n_train", 1, 1 << 24),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, cached_property
 
-from folklore import cost, levels
+from folklore import levels
 
 CONFIRM, TUNE, PILOT, PLACEBO = (
     0,
@@ -44,7 +44,6 @@ class Run:
     updates: int = 2000
     seed: int = 0
     score_test: bool = False
-    backend: str = "eager"
     loss_points: int = 100
 
     @property
@@ -66,9 +65,7 @@ class Run:
     @property
     def graph(self) -> tuple:
         """What the compute graph depends on. Runs that agree in it can train in one stack."""
-        return tuple(getattr(self, name) for name in GRAPH_FIELDS) + (self.dropout > 0,) * (
-            self.backend == "compiled"
-        )
+        return tuple(getattr(self, name) for name in GRAPH_FIELDS)
 
 
 NUMBER_FIELDS = ("init", "dropout", "momentum", "weight_decay", "lr", "seed", "score_test")
@@ -179,23 +176,16 @@ class Cell:
 
     def tuning_runs(self, lr: float, seeds: range) -> list[Run]:
         """Runs of the tuning phase at one rate; they never see the test split."""
-        return [finished(replace(self.run, lr=lr, seed=TUNE + i)) for i in seeds]
+        return [replace(self.run, lr=lr, seed=TUNE + i) for i in seeds]
 
     def confirming_runs(self, lr: float, replicates: range) -> list[Run]:
         """Fresh replicates at the chosen rate, the only runs that are scored on the test split."""
-        return [finished(replace(self.run, lr=lr, seed=CONFIRM + i, score_test=True)) for i in replicates]
+        return [replace(self.run, lr=lr, seed=CONFIRM + i, score_test=True) for i in replicates]
 
     @property
     def most_runs(self) -> int:
         """Runs of this cell without widening and without the half-grid's replicates."""
         return self.replicates + (self.rates.count * self.tuning_seeds if self.tuned else 0)
-
-
-def finished(run: Run) -> Run:
-    """The run with its backend decided by its own cost, never by its neighbours: the backend is part of the key."""
-    if run.backend == "auto":
-        return replace(run, backend="compiled" if cost.pays_to_compile(run) else "eager")
-    return run
 
 
 def arm_label(levels_of_cell: Mapping[str, object]) -> str:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from folklore import cost
 from folklore.config import Config, compose
 from folklore.errors import UsageError
-from folklore.grid import Cell, Study, digest, finished
+from folklore.grid import Cell, Study, digest
 from folklore.studies import cells, studies
 
 CHUNK_RUNS = 1000
@@ -37,8 +37,7 @@ class Unit:
         """Expected core-seconds."""
         runs = len(self.replicates) if phase == "confirm" else None
         return sum(
-            cost.seconds(finished(c.run))
-            * (runs if runs is not None else c.rates.count * c.tuning_seeds * c.tuned)
+            cost.seconds(c.run) * (runs if runs is not None else c.rates.count * c.tuning_seeds * c.tuned)
             for c in self.cells
         )
 
@@ -130,7 +129,7 @@ def make_plan(overrides: Sequence[str] = ()) -> Plan:
 def _units(all_cells: Sequence[Cell]) -> list[Unit]:
     groups: dict[tuple, list[Cell]] = defaultdict(list)
     for cell in all_cells:
-        groups[cell.study, cell.variant, finished(cell.run).graph].append(cell)
+        groups[cell.study, cell.variant, cell.run.graph].append(cell)
     return [Unit(tuple(group), 0, max(c.replicates for c in group)) for group in groups.values()]
 
 

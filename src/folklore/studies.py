@@ -13,7 +13,7 @@ from folklore import config as configuration
 from folklore.claims.base import LoadedClaim, discover
 from folklore.config import CONF, Config, ProfileConfig, central_rate, check_run
 from folklore.errors import UsageError
-from folklore.grid import FIELDS, Cell, Rates, Run, Study, Variant, arm_label, finished
+from folklore.grid import FIELDS, Cell, Rates, Run, Study, Variant, arm_label
 
 LAPTOP_IMAGES, ALL_IMAGES = (
     8192,
@@ -133,7 +133,7 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
         raise UsageError(
             f"study {study.name}: {sorted(unknown)[0]}: no such factor; allowed are {', '.join(FIELDS)}"
         )
-    start = replace(configuration.run_of(base), lr=0.0, seed=0, backend="auto")
+    start = replace(configuration.run_of(base), lr=0.0, seed=0)
     run = replace(start, **changes)
     if "updates" not in changes:
         run = replace(run, updates=max(study.samples // run.batch_size, study.updates, 1))
@@ -146,7 +146,7 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
         study=study.name,
         variant=variant,
         label=arm_label(levels),
-        run=finished(run),
+        run=run,
         rates=study.rates,
         center=center,
         tuning_seeds=study.tuning_seeds,

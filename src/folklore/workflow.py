@@ -82,7 +82,11 @@ def heal_results(results: Path = Path("results")) -> list[Path]:
         print(f"{path} is damaged: set aside, its runs are trained again", file=sys.stderr)
         path.replace(path.with_suffix(".damaged"))
     if damaged:
-        for done in (*results.glob("tune/*.json"), *results.glob("confirm/*.json"), results / "calibration.json"):
+        for done in (
+            *results.glob("tune/*.json"),
+            *results.glob("confirm/*.json"),
+            results / "calibration.json",
+        ):
             done.unlink(missing_ok=True)
     return damaged
 

@@ -5,7 +5,8 @@ Keyword-only tensors are the state: the core makes one zero tensor, shaped like 
 `torch.optim`, with its default constants. Adding a level is adding a public function here.
 
 FACTORED holds, for levels that are linear in the gradient, the same update with the gradient of a weight matrix still in its two factors
-(see `folklore.core.affine`): inputs (R, B, in) and slopes (R, B, out) in the place of g.
+(see `folklore.core.affine`): inputs (R, B, in), slopes (R, B, out) and the weight decay (R, 1, 1), if any, in the place of g. A decay of 0
+must not change a bit: the neighbours may have one.
 """
 
 from __future__ import annotations
@@ -15,29 +16,25 @@ from torch import Tensor
 from folklore.core.affine import add_gradient
 
 
-def sgd(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor) -> None:
+def sgd(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float) -> None:
     """w <- w - lr g."""
     w.addcmul_(g, lr, value=-1)
 
 
-def momentum(
-    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, velocity: Tensor
-) -> None:
+def momentum(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, velocity: Tensor) -> None:
     """Heavy ball (Polyak 1964) in PyTorch's form: v <- mu v + g, w <- w - lr v."""
     velocity.mul_(momentum).add_(g)
     w.addcmul_(velocity, lr, value=-1)
 
 
-def adagrad(
-    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor
-) -> None:
+def adagrad(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, squares: Tensor) -> None:
     """Duchi et al. 2011; eps 1e-10."""
     squares.addcmul_(g, g)
     w.addcmul_(g / squares.sqrt().add_(1e-10), lr, value=-1)
 
 
 def adadelta(
-    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor, steps: Tensor
+    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, squares: Tensor, steps: Tensor
 ) -> None:
     """Zeiler 2012; rho .9, eps 1e-6."""
     squares.mul_(0.9).addcmul_(g, g, value=0.1)
@@ -46,16 +43,14 @@ def adadelta(
     w.addcmul_(step, lr, value=-1)
 
 
-def rmsprop(
-    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, squares: Tensor
-) -> None:
+def rmsprop(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, squares: Tensor) -> None:
     """Tieleman & Hinton 2012; alpha .99, eps 1e-8 outside the root."""
     squares.mul_(0.99).addcmul_(g, g, value=0.01)
     w.addcmul_(g / squares.sqrt().add_(1e-8), lr, value=-1)
 
 
 def adam(
-    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor, *, first: Tensor, second: Tensor
+    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, first: Tensor, second: Tensor
 ) -> None:
     """Kingma & Ba 2015; beta .9 and .999, eps 1e-8."""
     first.mul_(0.9).add_(g, alpha=0.1)
@@ -64,7 +59,17 @@ def adam(
     w.addcmul_(first / root, lr / (1 - 0.9**t), value=-1)
 
 
-def _sgd(w: Tensor, inputs: Tensor, slopes: Tensor, lr: Tensor, momentum: Tensor, t: float | Tensor) -> None:
+def _sgd(
+    w: Tensor,
+    inputs: Tensor,
+    slopes: Tensor,
+    decay: Tensor | None,
+    lr: Tensor,
+    momentum: Tensor,
+    t: float,
+) -> None:
+    if decay is not None:
+        w.mul_(1 - lr * decay)
     add_gradient(w, inputs, slopes * lr, scale=-1.0)
 
 
@@ -72,13 +77,17 @@ def _momentum(
     w: Tensor,
     inputs: Tensor,
     slopes: Tensor,
+    decay: Tensor | None,
     lr: Tensor,
     momentum: Tensor,
-    t: float | Tensor,
+    t: float,
     *,
     velocity: Tensor,
 ) -> None:
-    add_gradient(velocity.mul_(momentum), inputs, slopes)
+    velocity.mul_(momentum)
+    if decay is not None:
+        velocity.addcmul_(decay, w)
+    add_gradient(velocity, inputs, slopes)
     w.addcmul_(velocity, lr, value=-1)
 
 

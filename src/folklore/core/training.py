@@ -13,7 +13,7 @@ from folklore.core import schedules
 from folklore.core.batches import Batches, Masks
 from folklore.core.evaluation import gradient_norms, scores
 from folklore.core.models import Layout, forward, initial
-from folklore.core.steps import compiled_step, eager_step, optimizer_state
+from folklore.core.steps import make_step, optimizer_state
 
 BLOCK_NUMBERS = 1 << 20  # inputs and mask factors drawn ahead: few enough to stay near the core's cache
 VALIDATION_POINTS = 10
@@ -41,7 +41,6 @@ class Spec(Protocol):
     updates: int
     seed: int
     score_test: bool
-    backend: str
     loss_points: int
 
 
@@ -92,8 +91,7 @@ class Stack:
         self.masks = Masks(
             seeds, [run.dropout for run in runs], (one.depth, one.batch_size, one.width), device
         )
-        build = compiled_step if one.backend == "compiled" else eager_step
-        self.step = build(self.layout, one.optimizer, any(run.weight_decay for run in runs))
+        self.step = make_step(self.layout, one.optimizer, any(run.weight_decay for run in runs))
 
     def train(self, tick: Callable[[float], None]) -> list[dict]:
         """All updates, then the final scores."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import os
 import sys
 import time
 from collections import defaultdict
@@ -104,8 +102,6 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args(argv)
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((options.out / "cache" / "inductor").resolve()))
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     plan = make_plan(options.overrides)
     job = plan.job(options.phase, options.job)
     if options.identity not in (None, job.identity):
@@ -115,8 +111,6 @@ def main(argv: Sequence[str]) -> None:
     progress = Progress(options.out, plan, job)
     train = Trainer(options.out, progress)
     run_single_threaded()
-    # where the CUDA toolkit is installed without a GPU, compiling would say so in the middle of the progress
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with progress:
         result = tune_job(job, train) if job.phase == "tune" else confirm_job(job, plan, options.out, train)
     atomic_write(
