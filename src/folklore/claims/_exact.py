@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    import numpy as np
     import torch
 
     from folklore.stats.findings import Check
+
+    Activation = Callable[[torch.Tensor], torch.Tensor]
 
 
 def slope(loss: Callable[[], torch.Tensor], tensor: torch.Tensor, step: float = 1e-5) -> torch.Tensor:
@@ -39,51 +44,97 @@ def check(name: str, error: float, tolerance: float, form: str) -> Check:
     return Check(name, error, tolerance, error <= tolerance, form)
 
 
-# Initial weights without chance, and signals through random nets. A level of `folklore.core.initializers` is given numbers of our
-# choice in place of a random generator, so that what is examined is the code that trains.
+def dropped(units: int, keep: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every pattern of dropped (0) and kept (1) units, (2^units, units), and the probability of each."""
+    import torch
+
+    patterns = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * units).view(-1, units)
+    kept = patterns.sum(dim=1)
+    return patterns, keep**kept * (1 - keep) ** (units - kept)
 
 
-def evenly(init: str, fan_in: int, fan_out: int) -> torch.Tensor:
-    """Weights (in, out) of a uniform level whose draws lie at even distances: their moments are those of its law to 1/(in out)^2."""
+# Initial weights without chance. A level of `folklore.core.initializers` is given chosen numbers in place of random ones, so that
+# what is examined is the code that trains.
+
+
+def even_weights(init: str, fan_in: int, fan_out: int) -> torch.Tensor:
+    """Weights (in, out) of a uniform level from evenly spaced draws: its law's variance to a relative 1/(in out)^2."""
     import numpy as np
 
-    return _from(init, fan_in, fan_out, lambda shape: ((np.arange(np.prod(shape)) + 0.5) / np.prod(shape)).reshape(shape))
+    def evenly(shape: tuple[int, int]) -> np.ndarray:
+        return ((np.arange(fan_in * fan_out) + 0.5) / (fan_in * fan_out)).reshape(shape)
+
+    return _weights(init, fan_in, fan_out, SimpleNamespace(random=evenly))
 
 
 def all_nets(init: str, widths: Sequence[int]) -> list[torch.Tensor]:
-    """Every net whose weights are either of the two Gauss nodes of the level's law: a (nets, in, out) for each layer.
+    """Every net whose weights are one of the two Gauss nodes of the level's law, a tensor (nets, in, out) for each layer.
 
-    A mean over these nets is the exact expectation of whatever has degree 3 or less in each single weight.
+    A mean over these nets is the exact expectation of anything that has degree 3 or less in each single weight.
     """
-    import numpy as np
     import torch
 
     fans = list(pairwise(widths))
-    sizes = [a * b for a, b in fans]
-    high = torch.from_numpy(np.arange(2 ** sum(sizes))[:, None] >> np.arange(sum(sizes)) & 1 == 1)
-    parts = high.split(sizes, dim=1)
+    sizes = [fan_in * fan_out for fan_in, fan_out in fans]
+    bits = (torch.arange(2 ** sum(sizes))[:, None] >> torch.arange(sum(sizes))) & 1 == 1
     return [
-        torch.where(part.view(-1, *fan), *(_from(init, *fan, _node(sign)) for sign in (1, -1)))
-        for part, fan in zip(parts, fans, strict=True)
+        torch.where(part.view(-1, *fan), *(_weights(init, *fan, _nodes(sign)) for sign in (1, -1)))
+        for part, fan in zip(bits.split(sizes, dim=1), fans, strict=True)
     ]
 
 
-def random_powers(init: str, widths: Sequence[int], activation: str | None, nets: int, seed: int) -> np.ndarray:
-    """Mean square (layers, nets) of the pre-activations of random nets, each with an input of its own from N(0, 1)."""
+def unit_inputs(width: int) -> torch.Tensor:
+    """Eight inputs (1, 8, width), each column with mean 0 and variance 1."""
+    import numpy as np
+    import torch
+
+    x = np.random.default_rng(width).standard_normal((1, 8, width))
+    return torch.from_numpy((x - x.mean(axis=1)) / x.std(axis=1))
+
+
+def powers(
+    weights: Sequence[torch.Tensor], x: torch.Tensor, activation: Activation | None = None
+) -> torch.Tensor:
+    """Mean square (layers,) of the pre-activations of these nets, all nets, inputs and units together."""
+    import torch
+
+    found = []
+    for w in weights:
+        h = x @ w
+        found.append((h**2).mean())
+        x = activation(h) if activation else h
+    return torch.stack(found)
+
+
+def random_powers(init: str, widths: Sequence[int], activation: str | None, nets: int) -> np.ndarray:
+    """Mean squares (layers, nets) of the pre-activations of random nets, each with an input of its own from N(0, 1)."""
     import numpy as np
     import torch
 
     from folklore.core import activations, initializers
 
-    rng, level = np.random.default_rng(seed), getattr(initializers, init)
-    bend = getattr(activations, activation) if activation else torch.Tensor.clone
-    x, powers = torch.from_numpy(rng.standard_normal((nets, 1, widths[0]))), []
+    rng, level = np.random.default_rng(len(widths)), getattr(initializers, init)
+    x, found = torch.from_numpy(rng.standard_normal((nets, 1, widths[0]))), []
     for fan_in, fan_out in pairwise(widths):
         h = x @ torch.from_numpy(np.stack([level(rng, fan_in, fan_out) for _ in range(nets)]))
-        powers.append((h**2).mean(dim=(1, 2)).numpy())
-        x = bend(h)
-    return np.stack(powers)
+        found.append((h**2).mean(dim=(1, 2)).numpy())
+        x = getattr(activations, activation)(h) if activation else h
+    return np.stack(found)
 
 
-def _node(sign: int) -> Callable[[tuple[int, int]], np.ndarray]:
-    """One of the two Gauss nodes in place of random numbers: of the uniform law on (0, 1) if asked for those, else of N(0, 1)."""
+def _weights(init: str, fan_in: int, fan_out: int, draws: SimpleNamespace) -> torch.Tensor:
+    import torch
+
+    from folklore.core import initializers
+
+    return torch.from_numpy(getattr(initializers, init)(draws, fan_in, fan_out))
+
+
+def _nodes(sign: int) -> SimpleNamespace:
+    """The upper or the lower node in place of all draws, for the uniform law on (0, 1) and for the standard normal one."""
+    import numpy as np
+
+    return SimpleNamespace(
+        random=lambda shape: np.full(shape, (1 + sign / np.sqrt(3)) / 2),
+        standard_normal=lambda shape: np.full(shape, float(sign)),
+    )

@@ -34,7 +34,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd", "dropout": 0.2, "schedule": "step"},
     updates=6000,
     half_replicates=8,
-    seconds=300,
+    seconds=345,
     variants=(
         Variant(
             "fashion_mnist",

@@ -34,7 +34,7 @@ DESIGN = Study(
     updates=2000,
     tune_on="steps",
     target=0.8,
-    seconds=120,
+    seconds=100,
     variants=(
         Variant(
             "fashion_mnist",

@@ -34,7 +34,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     samples=32_768,
     half_replicates=8,
-    seconds=170,
+    seconds=75,
     variants=(
         Variant(
             "fashion_mnist",

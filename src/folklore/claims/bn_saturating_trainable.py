@@ -32,7 +32,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     rates=Rates(center=0.7),
     updates=2000,
-    seconds=150,
+    seconds=100,
     variants=(
         Variant(
             "ten layers",

@@ -44,7 +44,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     updates=2000,
     half_replicates=8,
-    seconds=230,
+    seconds=160,
     variants=(
         Variant(
             "fashion_mnist",

@@ -79,7 +79,7 @@ DESIGN = Study(
             },
         ),
     ),
-    seconds=360,
+    seconds=340,
 )
 CRITERION = Criterion(
     text="log2 of the updates to a training loss of .15 from ±.05 minus the same from Glorot's start, each "

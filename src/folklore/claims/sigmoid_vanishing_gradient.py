@@ -70,7 +70,7 @@ DESIGN = Study(
         Variant("he_normal_weights", fixed={"init": "he_normal"}, study=_FEWER),
         Variant("fashion_mnist", fixed={"data": "fashion_mnist", "n_train": 8192}, study=_FEWER),
     ),
-    seconds=120,
+    seconds=130,
 )
 CRITERION = Criterion(
     text="At 20 hidden layers, log10 of the gradient norm of the last over that of the first hidden layer "

@@ -42,7 +42,7 @@ DESIGN = Study(
     samples=250 * 4096,
     rates=Rates(count=9, octaves=0.5, widen=6),
     half_replicates=8,
-    seconds=1300,
+    seconds=1450,
     variants=(
         Variant(
             "fashion_mnist",

@@ -50,7 +50,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     samples=8 * 4096,
     replicates=24,
-    seconds=210,
+    seconds=200,
     variants=(
         Variant(
             "fashion_mnist",

@@ -66,7 +66,7 @@ DESIGN = Study(
             study={"cells": (_CELLS[0], _CELLS[2]), "replicates": 16, "rates": Rates(count=5, center=0.005)},
         ),
     ),
-    seconds=65,
+    seconds=55,
 )
 CRITERION = Criterion(
     text="After 100 steps in float64 the weights of all units of a layer agree to a relative difference of "
