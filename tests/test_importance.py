@@ -19,6 +19,7 @@ from folklore.stages import analyse as stage
 from folklore.stages.design import GRAPH_FACTORS, read_cells, read_factors
 from folklore.stats import design
 from folklore.stats import importance as im
+from folklore.stats.importance import best, components, fitting, resampling
 
 ROOT = Path(__file__).parents[1]
 TOY = {**{f: [0, 1] for f in "abcde"}, "n": ["p", "q", "r"], "m": [0, 1]}
@@ -61,8 +62,8 @@ def surface(factors, sizes, rng) -> np.ndarray:
     """Coefficients (p,) whose terms have these standard deviations over the complete crossing."""
     parts = [np.zeros(1)]
     for term in design.terms(factors):
-        coef = rng.normal(size=im.effect_map(factors, term).shape[1])
-        spread = np.sqrt(np.mean((im.effect_map(factors, term) @ coef) ** 2))
+        coef = rng.normal(size=components.effect_map(factors, term).shape[1])
+        spread = np.sqrt(np.mean((components.effect_map(factors, term) @ coef) ** 2))
         parts.append(coef / spread * sizes.get(term, 0.0))
     return np.concatenate(parts)
 
@@ -86,7 +87,7 @@ def runs(cells, factors, graph_factors, coef, rng, *, graph=0.0, cell=0.0, seed=
 
 def fitted_like(cells, factors) -> SimpleNamespace:
     """As much of a Fit as sums of squares need."""
-    x, slices = im._design(design.encode(cells, factors), factors, design.terms(factors))
+    x, slices = fitting._design(design.encode(cells, factors), factors, design.terms(factors))
     return SimpleNamespace(x_np=x, slices=slices, factors=factors)
 
 
@@ -94,8 +95,8 @@ def test_two_by_two_by_hand():
     factors = {"a": [0, 1], "b": [0, 1]}
     fitted, y = fitted_like(crossing(factors), factors), np.array([1.0, 2.0, 3.0, 6.0])
     # means of a 1.5 and 4.5, of b 2 and 4, interaction (1 - 2 - 3 + 6) / 4
-    assert im.type2(fitted, y) == pytest.approx({("a",): 9, ("b",): 4, ("a", "b"): 1})
-    squares = im._squares(fitted, np.linalg.solve(fitted.x_np, y)[None])
+    assert fitting.type2(fitted, y) == pytest.approx({("a",): 9, ("b",): 4, ("a", "b"): 1})
+    squares = components.squares(fitted, np.linalg.solve(fitted.x_np, y)[None])
     by_hand = {("a",): 9 / 4, ("b",): 1, ("a", "b"): 1 / 4}
     assert {t: v[0] for t, v in squares.items()} == pytest.approx(by_hand)
 
@@ -106,7 +107,7 @@ def test_type_two_equals_statsmodels_on_an_unbalanced_design():
     table["y"] = rng.normal(size=len(table))
     fit = smf.ols("y ~ (C(a, Sum) + C(b, Sum) + C(c, Sum)) ** 2", table).fit()
     expected = anova_lm(fit, typ=2)["sum_sq"][:-1].to_numpy()
-    ours = im.type2(fitted_like(table.to_dict("records"), factors), table["y"].to_numpy())
+    ours = fitting.type2(fitted_like(table.to_dict("records"), factors), table["y"].to_numpy())
     np.testing.assert_allclose(list(ours.values()), expected)
 
 
@@ -136,7 +137,7 @@ def test_accuracies_are_clipped_half_a_sample_from_the_ends():
 
 
 def test_whitening_is_the_inverse_root_of_the_covariance():
-    blocks = im.Blocks([np.array([0, 2, 3]), np.array([1, 4])], 1.7)
+    blocks = fitting.Blocks([np.array([0, 2, 3]), np.array([1, 4])], 1.7)
     member = np.array([0, 1, 0, 0, 1])
     covariance = np.eye(5) + 1.7 * (member[:, None] == member)
     w = blocks.whiten(np.eye(5))
@@ -146,16 +147,16 @@ def test_whitening_is_the_inverse_root_of_the_covariance():
 
 
 def test_multipliers_have_mean_zero_and_variance_one():
-    draws = im.mammen(np.random.default_rng(0), (200_000,))
+    draws = resampling.mammen(np.random.default_rng(0), (200_000,))
     assert [draws.mean(), draws.var(), (draws**3).mean()] == pytest.approx([0, 1, 1], abs=0.02)
-    weights = im.seed_weights(np.random.default_rng(0), 3, 100_000)
+    weights = resampling.seed_weights(np.random.default_rng(0), 3, 100_000)
     # three values of variance 1: their mean has 1/3
     assert (weights @ [1.0, 0.0, -1.0]).var() == pytest.approx(1 / 3, rel=0.02)
 
 
 def test_enrichment_by_hand():
     has, top = np.array([1, 1, 1, 0, 0, 0, 0, 0], dtype=bool), np.array([1, 1, 0, 0, 0, 0, 0, 0], dtype=bool)
-    row = im._enrichment(has, top)
+    row = best._enrichment(has, top)
     assert row["ratio"] == pytest.approx((2 / 2) / (3 / 8))
     assert row["p"] == pytest.approx(3 / 28)  # hypergeometric: 3 of the 28 pairs; no other outcome is as rare
 
@@ -311,7 +312,7 @@ def test_more_cells_estimate_main_effects_and_some_interactions(planted, cells, 
     analysis = im.analyse_cells(grid, "x", "x", rng=np.random.default_rng(0), resamples=100)
     model = analysis.model
     assert model.estimable and not model.complete and "do not estimate all" in model.reason
-    assert model.rank == model.parameters and model.residual_df >= im.MIN_RESIDUAL_DF
+    assert model.rank == model.parameters and model.residual_df >= fitting.MIN_RESIDUAL_DF
     assert "init x activation" in model.left_out
     assert analysis.pairs.empty or "init" not in set(analysis.pairs["a"])
     assert set(analysis.factors["factor"]) == set(factors)
