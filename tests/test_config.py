@@ -62,7 +62,7 @@ def test_a_schedule_of_updates_and_one_of_samples_take_the_longer() -> None:
 BAD = {
     ("activation=rely",): ("activation=rely", "did you mean relu?", "sigmoid"),
     ("init=he",): ("init=he", "he_normal", "orthogonal"),
-    ("norm=layer",): ("norm=layer", "batch, none"),
+    ("norm=ghost",): ("norm=ghost", "batch"),
     ("optimizer=adm",): ("optimizer=adm", "did you mean adam?", "rmsprop"),
     ("schedule=cosine",): ("schedule=cosine", "constant"),
     ("model=cnn",): ("model=cnn", "mlp"),

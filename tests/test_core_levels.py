@@ -116,7 +116,7 @@ def plain_activation(name: str) -> Callable[[Tensor], Tensor]:
 
 
 def plain_norm(name: str, width: int) -> nn.Module:
-    known = {"none": nn.Identity, "batch": nn.BatchNorm1d}.get(name)
+    known = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}.get(name)
     return known(width) if known else Plainly(getattr(norms, name), width)
 
 

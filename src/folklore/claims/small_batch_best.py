@@ -40,9 +40,9 @@ DESIGN = Study(
     factors={"batch_size": (2, 8, 32, 64, 128, 512)},
     fixed={"optimizer": "sgd"},
     samples=250 * 4096,
-    rates=Rates(count=9, octaves=0.5, widen=6),
+    rates=Rates(count=7, octaves=0.5, widen=6),
     half_replicates=8,
-    seconds=1450,
+    seconds=1300,
     variants=(
         Variant(
             "fashion_mnist",

@@ -17,6 +17,11 @@ def sigmoid(h: Tensor) -> Tensor:
     return torch.sigmoid(h)
 
 
+def centred_sigmoid(h: Tensor) -> Tensor:
+    """sigmoid(h) - 1/2: the same slope with outputs around 0, as LeCun et al. 1998, section 4.4, ask of a sigmoid."""
+    return torch.sigmoid(h) - 0.5
+
+
 def tanh(h: Tensor) -> Tensor:
     return torch.tanh(h)
 

@@ -33,6 +33,15 @@ def batch(h: Tensor, gain: Tensor, shift: Tensor, moments: Moments | None) -> tu
     return torch.addcmul(shift, centred * torch.rsqrt(variance + _EPS), gain), (mean, variance)
 
 
+def layer(h: Tensor, gain: Tensor, shift: Tensor, moments: Moments | None) -> tuple[Tensor, None]:
+    """Layer normalisation (Ba et al. 2016): each row by the moments of its own units, so there is nothing to keep for evaluation.
+
+    PyTorch's kernel takes 52 us for (32, 2, 100), forward and back, where two means over the units take 106.
+    """
+    normalised = torch.nn.functional.layer_norm(h, h.shape[-1:], eps=_EPS)
+    return torch.addcmul(shift, normalised, gain), None
+
+
 def _mean(h: Tensor) -> Tensor:
     """Over the batch. (torch.var_mean over an inner axis takes a hundred times as long as two means: 1,259 us for (32, 32, 100).)"""
     return h.mean(dim=1, keepdim=True)

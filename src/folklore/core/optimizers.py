@@ -53,10 +53,11 @@ def adam(
     w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, first: Tensor, second: Tensor
 ) -> None:
     """Kingma & Ba 2015; beta .9 and .999, eps 1e-8."""
-    first.mul_(0.9).add_(g, alpha=0.1)
+    first.lerp_(g, 0.1)
     second.mul_(0.999).addcmul_(g, g, value=0.001)
-    root = second.sqrt().mul_((1 - 0.999**t) ** -0.5).add_(1e-8)
-    w.addcmul_(first / root, lr / (1 - 0.9**t), value=-1)
+    scale = (1 - 0.999**t) ** 0.5  # of the root's bias correction, moved to eps and the rate: a pass less
+    root = second.sqrt().add_(1e-8 * scale)
+    w.addcmul_(first / root, lr * (scale / (1 - 0.9**t)), value=-1)
 
 
 def _sgd(

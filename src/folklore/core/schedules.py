@@ -18,3 +18,8 @@ def step(t: int, updates: int) -> float:
 def exponential(t: int, updates: int) -> float:
     """From 1 to 1/100 over the budget."""
     return 0.01 ** (t / updates)
+
+
+def inverse_time(t: int, updates: int) -> float:
+    """1/t decay, 1 / (1 + k t) with k such that it ends at a tenth (cs231n; after Robbins & Monro 1951)."""
+    return 1 / (1 + 9 * t / updates)

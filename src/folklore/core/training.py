@@ -15,7 +15,9 @@ from folklore.core.evaluation import gradient_norms, scores
 from folklore.core.models import Layout, forward, initial
 from folklore.core.steps import make_step, optimizer_state
 
-BLOCK_NUMBERS = 1 << 20  # inputs and mask factors drawn ahead: few enough to stay near the core's cache
+BLOCK_NUMBERS = (
+    1 << 21
+)  # inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory
 VALIDATION_POINTS = 10
 VALIDATION_ROWS = 512
 GRADIENT_ROWS = 256
