@@ -28,7 +28,7 @@ def view(claim: Claim) -> dict[str, object]:
         "id": claim["id"],
         "title": paragraph(claim["title"]),
         "family": family_name(claim),
-        "measured": claim["verdict"] in ("supported", "refuted", "inconclusive"),
+        "measured": is_measured(claim),
         "verdict": claim["verdict"],
         "verdict_name": verdict_name(claim),
         "labels": labels(claim),
@@ -45,6 +45,11 @@ def view(claim: Claim) -> dict[str, object]:
         "fine_print": _fine_print(claim),
         "query": str(claim.get("run_query") or ""),
     }
+
+
+def is_measured(claim: Claim) -> bool:
+    """Whether the verdict rests on trained networks; exact claims hold or fail."""
+    return claim["verdict"] in ("supported", "refuted", "inconclusive")
 
 
 def family_name(claim: Claim) -> str:

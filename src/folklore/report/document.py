@@ -9,7 +9,7 @@ from pathlib import Path
 
 from folklore.figures import style
 from folklore.report import factors
-from folklore.report.claim import SHORT_HASH, family_name, labels, table, view
+from folklore.report.claim import SHORT_HASH, family_name, is_measured, labels, table, view
 from folklore.report.numbers import MISSING, count
 from folklore.report.pictures import figure
 from folklore.report.words import Claim, amount, calibration, paragraph, summary, verdict_name
@@ -38,7 +38,8 @@ def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
         "banners": banners(verdicts),
         "summary": summary(verdicts),
         "box": _box(verdicts),
-        "glance": _glance(claims),
+        "glance": _glance([claim for claim in claims if is_measured(claim)]),
+        "exact": [_glance_row(claim) for claim in claims if not is_measured(claim)],
         "overview": figure(out / "figures" / "overview", folder, _OVERVIEW),
         "claims": [view(claim) | {"figure": _claim_figure(claim, out, folder)} for claim in claims],
         "factors": {
@@ -122,7 +123,7 @@ def _machine(machine: Mapping[str, object]) -> str:
 
 
 def _glance(claims: Sequence[Claim]) -> list[dict[str, object]]:
-    """The front page's table, by family in order of first appearance."""
+    """The front page's table of measured claims, by family in order of first appearance."""
     order = {name: rank for rank, name in enumerate(dict.fromkeys(family_name(claim) for claim in claims))}
     ranked = sorted(claims, key=lambda claim: order[family_name(claim)])
     return [
