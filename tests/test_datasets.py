@@ -261,6 +261,12 @@ def test_upstream_gives_an_archive(server: str, tmp_path: Path) -> None:
     assert contents == TINY
 
 
+def test_every_data_set_has_a_title_for_people() -> None:
+    titles = {name: datasets.title(name) for name in datasets.names()}
+    assert titles["mnist1d"] == "MNIST-1D"
+    assert all(0 < len(title) < 20 for title in titles.values()), titles
+
+
 def test_an_archive_does_not_escape_its_folder(tmp_path: Path) -> None:
     fill(tmp_path / "inside")
     with tarfile.open(tmp_path / "bad.tar", "w") as archive:

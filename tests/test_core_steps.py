@@ -1,0 +1,85 @@
+"""The pieces of an update that are written out by hand, against autograd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from folklore.core import activations
+from folklore.core.affine import NARROW, add_gradient, gradient, stored, trained_affine
+from folklore.core.losses import cross_entropy, cross_entropy_slope
+
+R, B, WIDTHS = 3, 5, ((7, 4), (7, NARROW))  # a narrow layer, stored column by column, and one that is not
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def labels() -> Tensor:
+    return torch.randint(0, 4, (R, B), generator=torch.Generator().manual_seed(1))
+
+
+def test_cross_entropy_and_its_slope_are_autograd_s() -> None:
+    logits, y = (10 * draw(R, B, 4)).requires_grad_(), labels()
+    losses, slope = cross_entropy_slope(logits.detach(), y)
+    expected = functional.cross_entropy(logits.view(-1, 4), y.view(-1), reduction="none").view(R, B).mean(1)
+    torch.testing.assert_close(losses, expected.detach())
+    torch.testing.assert_close(losses, cross_entropy(logits, y).detach())
+    torch.testing.assert_close(slope, *torch.autograd.grad(expected.sum(), logits))
+
+
+def test_large_logits_do_not_overflow_and_broken_ones_stay_their_own() -> None:
+    logits, y = 1e4 * draw(R, B, 4), labels()
+    logits[1, 2, 0] = float("inf")
+    losses, slope = cross_entropy_slope(logits.clone(), y)
+    alone = cross_entropy_slope(logits[:1].clone(), y[:1])
+    assert losses.isfinite().tolist() == [True, False, True]
+    assert torch.equal(losses[:1], alone[0])
+    assert torch.equal(slope[:1], alone[1])
+
+
+@pytest.mark.parametrize("shape", WIDTHS)
+def test_the_factors_of_a_gradient_are_those_of_autograd(shape: tuple[int, int]) -> None:
+    """And the inputs' slopes are those by the weights as they were, though `receive` changes these."""
+    inputs, bias = draw(R, B, shape[0]).requires_grad_(), draw(R, 1, shape[1], seed=2)
+    weights, outer = stored(draw(R, *shape, seed=3)).requires_grad_(), draw(R, B, shape[1], seed=4)
+    expected = torch.autograd.grad(torch.baddbmm(bias, inputs, weights), [inputs, weights], outer)
+    found = {}
+
+    def receive(given: Tensor, slopes: Tensor) -> None:
+        found["product"] = gradient(given, slopes, like=weights)
+        weights.zero_()
+
+    trained_affine(inputs, weights, bias, receive).backward(outer)
+    torch.testing.assert_close(inputs.grad, expected[0])
+    torch.testing.assert_close(found["product"], expected[1])
+    assert weights.grad is None
+
+
+@pytest.mark.parametrize("shape", WIDTHS)
+def test_a_gradient_is_added_in_place_whatever_the_layout(shape: tuple[int, int]) -> None:
+    weights, inputs, slopes = (
+        stored(draw(R, *shape)),
+        draw(R, B, shape[0], seed=1),
+        draw(R, B, shape[1], seed=2),
+    )
+    assert weights.is_contiguous() == (shape[1] >= NARROW)
+    expected = weights - 0.5 * torch.einsum("rbi,rbo->rio", inputs, slopes)
+    place, strides = weights.data_ptr(), weights.stride()
+    add_gradient(weights, inputs, slopes, scale=-0.5)
+    torch.testing.assert_close(weights, expected)
+    assert (weights.data_ptr(), weights.stride()) == (place, strides)
+    assert gradient(inputs, slopes, like=weights).stride() == strides
+
+
+def test_maxout_shares_the_gradient_of_equal_pieces() -> None:
+    """As torch.maximum does: a constant start has equal pieces everywhere."""
+    h = draw(R, B, 8)
+    h[..., 4:6] = h[..., :2]
+    ours, theirs, outer = h.clone().requires_grad_(), h.clone().requires_grad_(), draw(R, B, 4, seed=5)
+    activations.maxout(ours).backward(outer)
+    torch.maximum(*theirs.chunk(2, dim=-1)).backward(outer)
+    torch.testing.assert_close(ours.grad, theirs.grad)
