@@ -91,6 +91,7 @@ rule calibrate:
         "results/calibration.json",
     log:
         "results/logs/calibrate.log",
+    priority: 5  # judging waits for it, and it waits for nothing
     conda:
         "environment.yml"
     params:

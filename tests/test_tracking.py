@@ -21,9 +21,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from folklore import tracking
 from folklore.errors import UsageError
-from folklore.tracking import CURVE_POINTS, Counts, StudyCard, open_tracker, run_name
+from folklore.tracking import CURVE_POINTS, Counts, StudyCard, database, open_tracker, run_name, tracker
 
 # One interpreter imports mlflow and what mlflow imports late; a child is a fork of it and starts at once.
 CHILDREN = multiprocessing.get_context("forkserver")
@@ -168,7 +167,7 @@ def test_a_run_has_all_factors_scores_and_tags(out: Path) -> None:
     assert run.data.params == {
         name: str(value) for name, value in row("batch-size", 0).items() if name in run.data.params
     } | {"weight_decay": "0"}
-    assert len(run.data.params) == 20
+    assert len(run.data.params) == 19
     scores = {"final_train_loss": 0.3, "final_val_accuracy": 0.8, "final_val_loss": 0.5, "seconds": 1.5}
     scores |= {"test_accuracy": 0.79, "test_loss": 0.55}
     assert scores.items() <= run.data.metrics.items()
@@ -324,7 +323,7 @@ def test_a_journal_is_rebuilt_from_several_pages_with_half_written_runs(
 ) -> None:
     open_tracker(None, out).import_runs(frame(runs=9), CARDS)
     shutil.rmtree(out / "tracking")
-    monkeypatch.setattr(tracking, "PAGE", 4)
+    monkeypatch.setattr(tracker, "PAGE", 4)
     for _ in range(3):
         client(out).create_run(experiments(out)["batch-size"].experiment_id, tags={"run_key": "half"})
     assert open_tracker(None, out).import_runs(frame(runs=9), CARDS) == Counts(0, 0, 9)
@@ -574,7 +573,7 @@ def test_an_unreachable_server_is_told_in_one_line_without_the_password(
 
 
 def test_a_locked_database_is_told(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.2)
     holder = sqlite3.connect(out / "mlflow.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     assert "Close the program" in refusal(None, out)

@@ -1,0 +1,25 @@
+"""Mirror runs, verdicts and artifacts into MLflow: written once per run, never read back for results.
+
+The result files are the truth. One importer writes the mirror; training jobs never talk to the tracker. A
+journal under `<out>/tracking/` says which runs are there, so that an import can be killed at any moment: a
+batch is announced (intent) before its runs are created and ticked off (done) run by run; what was in flight
+when an importer died is looked up in MLflow by its tag `run_key`, adopted when complete, deleted and written
+again when not. Two copies of the project may take turns at one server, but must not import at the same time.
+
+This is the only package that imports mlflow, and importing it costs about 3 s: import it late.
+"""
+
+import os
+
+# Before mlflow is imported: its telemetry is on by default, with a server it prints two lines a run, and its
+# seven retries, each after a longer pause, would hide an unreachable one for minutes (a user's values win).
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+from folklore.tracking.rows import CURVE_POINTS, run_name
+from folklore.tracking.tracker import Counts, StudyCard, Tracker, open_tracker
+
+__all__ = ["CURVE_POINTS", "Counts", "StudyCard", "Tracker", "open_tracker", "run_name"]
