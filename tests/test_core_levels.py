@@ -158,6 +158,8 @@ def plain_schedule(run: Run, optimizer: torch.optim.Optimizer) -> LRScheduler:
         return MultiStepLR(optimizer, [run.updates // 2, run.updates * 3 // 4], gamma=0.1)
     if run.schedule == "exponential":
         return LambdaLR(optimizer, lambda done: 100 ** -((done + 1) / run.updates))
+    if run.schedule == "inverse_time":
+        return LambdaLR(optimizer, lambda done: run.updates / (run.updates + 9 * (done + 1)))
     return LambdaLR(optimizer, lambda done: getattr(schedules, run.schedule)(done + 1, run.updates))
 
 

@@ -152,7 +152,7 @@ def assert_mirrors(out: Path, rows: pd.DataFrame) -> None:
     runs = children(out)
     assert sorted(run.data.tags["run_key"] for run in runs) == sorted(rows["run_key"])
     assert {run.info.status for run in search(out)} <= {"FINISHED"}
-    assert {(len(run.data.params), len(run.data.metrics)) for run in runs} <= {(20, 9)}
+    assert {(len(run.data.params), len(run.data.metrics)) for run in runs} <= {(19, 9)}
     for run in runs:
         assert run.data.tags["mlflow.parentRunId"] == parent(out, run.data.tags["study"]).info.run_id
 

@@ -134,9 +134,9 @@ def _units(all_cells: Sequence[Cell]) -> list[Unit]:
 
 
 def _pieces(unit: Unit, limit: float) -> list[Unit]:
-    """The unit's replicates cut so that no piece is much longer than a job, yet wide enough to stack."""
-    whole = unit.seconds("confirm")
-    count = max(1, min(round(whole / limit), (unit.last * len(unit.cells)) // 8, unit.last))
+    """The unit's replicates cut so that no piece is much longer than a job, yet fills a stack: narrower ones cost more."""
+    whole, width = unit.seconds("confirm"), max(cost.stack_width(cell.run) for cell in unit.cells)
+    count = max(1, min(round(whole / limit), (unit.last * len(unit.cells)) // width, unit.last))
     cuts = [round(unit.last * i / count) for i in range(count + 1)]
     return [replace(unit, first=a, last=b) for a, b in pairwise(cuts)]
 

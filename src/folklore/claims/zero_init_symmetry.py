@@ -145,12 +145,12 @@ def _trained(start: str, activation: str, dropout: float, steps: int, rate: floa
     import torch
 
     from folklore.core.models import Layout, Parameters, initial
-    from folklore.core.steps import eager_step
+    from folklore.core.steps import make_step
 
     layout = Layout(inputs=20, classes=3, depth=2, width=16, activation=activation, norm="none")
     single = initial(layout, [start], [0], torch.device("cpu"))
     net = Parameters([w.double() for w in single.weights], [b.double() for b in single.biases], [], [], [])
-    step, rng = eager_step(layout, "sgd", False), np.random.default_rng(0)
+    step, rng = make_step(layout, "sgd", False), np.random.default_rng(0)
     hyper = {"lr": torch.full((1, 1, 1), rate).double(), "momentum": torch.zeros(1, 1, 1)}
     state: list[dict[str, torch.Tensor]] = [{} for _ in net.trained()]
     for t in range(steps):
