@@ -15,11 +15,22 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from folklore.errors import UsageError
 
 LOCK_SECONDS = 5.0
+
+
+@event.listens_for(Engine, "connect")
+def _commit_without_waiting(connection: object, _: object) -> None:
+    """A run takes six commits; waiting for the disk at each made two fifths of an import's time.
+
+    In the write-ahead log nothing is lost by that when the process is killed, and a power cut leaves the database sound.
+    """
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=NORMAL").close()
 
 
 def absolute(uri: str) -> str:
