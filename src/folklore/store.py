@@ -50,30 +50,39 @@ NAME_DIGITS = 24
 
 
 class Store:
-    """The results folder of all runs."""
+    """The results folder of all runs. Parts do not change, so each is looked through once in the life of this object, unless it did."""
 
     def __init__(self, root: Path) -> None:
         self.runs, self.timings = root / "runs", root / "timings"
+        self._seen: dict[tuple[Path, int, int], frozenset[str]] = {}
 
     def keys(self) -> set[str]:
         """Run keys of all sound parts. A damaged part is named in the log and set aside: its runs are trained again."""
-        return set(_read(self.runs, ["run_key"]).column("run_key").to_pylist())
+        return set().union(*self._parts().values())
 
     def read(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
         """One row a run, sorted by run key; UsageError when one of `keys` is not there."""
-        table = _read(self.runs, SCHEMA.names)
-        frame = table.to_pandas().drop_duplicates("run_key").set_index("run_key", drop=False).sort_index()
+        wanted = None if keys is None else set(keys)
+        parts = [path for path, held in self._parts().items() if wanted is None or held & wanted]
+        frame = _read(parts, SCHEMA).to_pandas().drop_duplicates("run_key")
+        frame = frame.set_index("run_key", drop=False).sort_index()
         frame.index.name = None
-        if keys is None:
+        if wanted is None:
             return frame
-        wanted = sorted(set(keys))
-        missing = [key for key in wanted if key not in frame.index]
+        missing = sorted(wanted - set(frame.index))
         if missing:
             raise UsageError(
                 f"{self.runs}: {len(missing)} runs are missing, {missing[0]} first; remove {self.runs.parent}/tune and "
                 f"{self.runs.parent}/confirm and start the same command again, which trains only these"
             )
-        return frame.loc[wanted]
+        return frame.loc[sorted(wanted)]
+
+    def _parts(self) -> dict[Path, frozenset[str]]:
+        """The run keys of each sound part, by its path."""
+        there = {(path, *_stamp(path)): path for path in sorted(self.runs.glob("*.parquet"))}
+        found = {stamp: self._seen.get(stamp) or _keys(path) for stamp, path in there.items()}
+        self._seen = {stamp: keys for stamp, keys in found.items() if keys}
+        return {there[stamp]: keys for stamp, keys in self._seen.items()}
 
     def add(self, rows: list[dict], seconds: dict[str, float]) -> None:
         """Add the results of a stack."""
@@ -85,7 +94,7 @@ class Store:
 
     def seconds(self) -> pd.Series:
         """Processor seconds by run key, the first measurement of each."""
-        frame = _read(self.timings, TIMINGS.names).to_pandas().drop_duplicates("run_key")
+        frame = _read(sorted(self.timings.glob("*.parquet")), TIMINGS).to_pandas().drop_duplicates("run_key")
         return frame.set_index("run_key")["seconds"]
 
 
@@ -112,20 +121,27 @@ def atomic_write(target: Path, content: bytes | str) -> None:
     os.replace(temporary, target)
 
 
-def _read(folder: Path, columns: list[str]) -> pa.Table:
-    schema = SCHEMA if "status" in columns or folder.name == "runs" else TIMINGS
-    parts = [
-        part
-        for path in sorted(folder.glob("*.parquet"))
-        if (part := _sound(path, columns, schema)) is not None
-    ]
-    if not parts:
-        return pa.schema([schema.field(name) for name in columns]).empty_table()
-    return pa.concat_tables(parts)
+def _read(paths: Iterable[Path], schema: pa.Schema) -> pa.Table:
+    parts = [part for path in paths if (part := _sound(path, schema)) is not None]
+    return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
-def _sound(path: Path, columns: list[str], schema: pa.Schema) -> pa.Table | None:
-    """The part's columns; None, and the part set aside, when its bytes or its layout are not what they should be."""
+def _stamp(path: Path) -> tuple[int, int]:
+    """What tells a file that was changed: its time and its size."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def _keys(path: Path) -> frozenset[str]:
+    part = _sound(path, SCHEMA)
+    return frozenset(part.column("run_key").to_pylist() if part is not None else ())
+
+
+def _sound(path: Path, schema: pa.Schema) -> pa.Table | None:
+    """The part; None, and the part set aside, when its bytes or its layout are not what they should be."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:  # another job has just set it aside
@@ -133,7 +149,7 @@ def _sound(path: Path, columns: list[str], schema: pa.Schema) -> pa.Table | None
     whole = hashlib.sha256(content).hexdigest()[:NAME_DIGITS] == path.stem
     table = _table(content) if whole else None
     if table is not None and table.schema.equals(schema):
-        return table.select(columns)
+        return table
     aside = path.with_suffix(".old" if table is not None else ".damaged")
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, aside)
