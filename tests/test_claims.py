@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
@@ -143,6 +143,7 @@ def test_exact_claims_are_judged_without_runs(name: str) -> None:
         assert check.form in ("printed", "right", "derived")
         assert check.holds == (check.error <= check.tolerance)
         assert check.tolerance <= tolerance
+        json.dumps(asdict(check), allow_nan=False)
     assert all(check.holds for check in finding.checks if check.form != "printed")
 
 

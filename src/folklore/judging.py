@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
@@ -250,7 +251,9 @@ def _criterion(claim: LoadedClaim, runs: pd.DataFrame | None, finding: Finding, 
 
 
 def _finite(value: object) -> object:
-    """JSON has no NaN: numbers that do not exist become null."""
+    """JSON has neither NaN nor numpy's numbers: what does not exist becomes null."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

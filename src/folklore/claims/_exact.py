@@ -41,7 +41,7 @@ def check(name: str, error: float, tolerance: float, form: str) -> Check:
     """Holds when the error is tolerated. form: see `folklore.stats.findings.Check`."""
     from folklore.stats.findings import Check
 
-    return Check(name, error, tolerance, error <= tolerance, form)
+    return Check(name, float(error), tolerance, bool(error <= tolerance), form)
 
 
 def dropped(units: int, keep: float) -> tuple[torch.Tensor, torch.Tensor]:
