@@ -65,6 +65,17 @@ def write_gradients(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.r
     ]
 
 
+def write_flow(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
+    """The latent adds to half a decade that the gradient loses in each layer: a loss, whatever the latent's sign."""
+    write_gradients(frame, 0.5 + z, target, rng)
+
+
+def write_gain(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
+    """The latent is what recalibrated statistics add to the accuracy."""
+    write_scores(frame, np.zeros(len(frame)), target, rng)
+    frame["recalibrated_accuracy"] = frame["test_accuracy"] + z
+
+
 @dataclass(frozen=True)
 class Model:
     """write: columns from latents; group: the column whose values share a shift; shared: one latent for all the rates of a group
@@ -83,6 +94,9 @@ MODELS: dict[str, Model] = {
     "adaptive-better": Model({"adam, tuned": 1, "momentum, tuned": -1}),
     "batch-equal-steps": Model({"batch_size=32": 1, "batch_size=256": -1}),
     "bn-accelerates": Model({"batch": 1, "none": -1}, group="norm"),
+    "bn-gradient-flow": Model({"sigmoid": 1, "sigmoid with BN": -1}, write=write_flow),
+    "bn-mnist": Model({"batch norm": 1, "plain": -1}),
+    "bn-population-statistics": Model({"batch 32": 1}, write=write_gain),
     "bn-higher-lr": Model({"batch": 1, "none": -1}, group="norm", shared=True, write=write_limits),
     "bn-lr-ladder": Model({"BN x5": 1, "BN x1": -1}),
     "bn-needs-large-batch": Model(
@@ -104,6 +118,8 @@ MODELS: dict[str, Model] = {
     "dropout-generalises": Model({"n=1024 dropout=0.2": 1, "n=1024 dropout=0.5": 1, "n=1024 dropout=0": -1}),
     "glorot-vs-uniform-mnist": Model({"Glorot": 1, "uniform ±.05": -1}),
     "he-vs-glorot-relu": Model({"He, 30 layers": 1, "Glorot, 30 layers": -1}),
+    "noncentred-zigzag": Model({"sigmoid - 1/2": 1, "sigmoid": -1}),
+    "tanh-derivative": Model({"tanh, 20 layers": 1, "tanh, 2 layers": -1}, write=write_gradients),
     "sigmoid-vanishing-gradient": Model({"sigmoid, 20 layers": 1}, reverses=False, write=write_gradients),
     "small-batch-best": Model({b: 1 if b in SMALL else -1 for b in SMALL + LARGE}, group="batch_size"),
     "small-batch-lr-range": Model(
