@@ -118,6 +118,15 @@ MODELS: dict[str, Model] = {
     "dropout-generalises": Model({"n=1024 dropout=0.2": 1, "n=1024 dropout=0.5": 1, "n=1024 dropout=0": -1}),
     "glorot-vs-uniform-mnist": Model({"Glorot": 1, "uniform ±.05": -1}),
     "he-vs-glorot-relu": Model({"He, 30 layers": 1, "Glorot, 30 layers": -1}),
+    "layernorm-small-batch": Model(
+        {f"norm={n} batch_size={b}": s for n, s in (("layer", 1), ("batch", -1)) for b in (2, 4)}
+    ),
+    "batch-bn-larger": Model(
+        {"batch_size=32": 1, "batch_size=64": 1, "batch_size=4": -1, "batch_size=8": -1}
+    ),
+    "lr-decay": Model(
+        {"constant": -1}
+    ),  # the weakest schedule decides: raising one of the three alone changes nothing
     "noncentred-zigzag": Model({"sigmoid - 1/2": 1, "sigmoid": -1}),
     "tanh-derivative": Model({"tanh, 20 layers": 1, "tanh, 2 layers": -1}, write=write_gradients),
     "sigmoid-vanishing-gradient": Model({"sigmoid, 20 layers": 1}, reverses=False, write=write_gradients),

@@ -94,7 +94,7 @@ def assert_independent(runs: Sequence[Run], data: SimpleNamespace = DATA) -> Non
 
 
 @pytest.mark.parametrize("dropout", [False, True], ids=["", "dropout"])
-@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 @pytest.mark.parametrize("batch_size", [2, 32, 512])
 def test_a_run_is_the_same_in_any_stack(batch_size: int, norm: str, dropout: bool) -> None:
     runs = stack_of(batch_size=batch_size, norm=norm, optimizer="momentum", updates=6)
@@ -115,7 +115,7 @@ def test_initial_weights_do_not_depend_on_the_stack(init: str) -> None:
     assert_same(train(runs, DATA)[5], train([runs[5]], DATA)[0])
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 @pytest.mark.parametrize("batch_size", [2, 32])
 def test_a_run_is_the_same_in_any_stack_at_the_size_of_the_studies(batch_size: int, norm: str) -> None:
     """3 x 100 units, ten classes and thousands of rows to score: the scores, too, must not be summed by the stack's width."""
@@ -164,7 +164,7 @@ def test_divergence_is_a_result() -> None:
     assert all(0 <= score <= 1 for score in wild["val_curve"])
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 @pytest.mark.parametrize("optimizer", levels.names("optimizer"))
 def test_a_stack_whose_runs_all_blow_up_still_ends(optimizer: str, norm: str) -> None:
     """Rates at the end of float32: nothing is raised, and whoever has no finite loss is called diverged."""

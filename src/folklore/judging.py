@@ -185,6 +185,8 @@ def _range(values: pd.Series) -> str:
 
 def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | None) -> str:
     """The outcome in one sentence, every number from the finding."""
+    if claim.claim.kind == "Q":
+        return _order(finding, verdict)
     if finding.estimate is None:
         printed = [c for c in finding.checks if c.form == "printed"]
         right = [c for c in finding.checks if c.form == "right"]
@@ -213,6 +215,20 @@ def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | N
     if finding.equivalence and verdict.verdict == "supported":
         words["supported"] = "No difference of interest: it is"
     return f"{words[verdict.verdict]} {shown}; {goal}."
+
+
+def _order(finding: Finding, verdict: Verdict) -> str:
+    """The outcome of a claim about an order, whose checks count the seeds that break it."""
+    worst = max(finding.checks, key=lambda check: check.error, default=None)
+    if worst is None:
+        return "No seed is complete, so no order can be counted."
+    allowed = f"{worst.error:g} {'seed' if worst.error == 1 else 'seeds'} ({worst.tolerance:g} allowed)"
+    if verdict.verdict == "holds":
+        return (
+            f"All {len(finding.checks)} parts of the order are there; none is broken by more than {allowed}."
+        )
+    failed = sum(not check.holds for check in finding.checks)
+    return f"{failed} of {len(finding.checks)} parts of the order fail; worst, “{worst.name}”, is broken by {allowed}."
 
 
 def _robust(robust, main: Verdict) -> dict:

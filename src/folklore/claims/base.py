@@ -47,7 +47,9 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Claim:
-    """Who says so. kind: "S" statistical, "E" exact, "E+S" both. family: the ledger's table, within which p-values are corrected.
+    """Who says so. kind: "S" statistical, "E" exact, "E+S" both, "Q" an order that nearly every seed has to show.
+
+    family: the ledger's table, within which p-values are corrected.
 
     paper: source; reported: what it reports, in our words; limits: what a verdict here does not say. headline: gets robustness rows.
     """

@@ -48,7 +48,7 @@ def view(claim: Claim) -> dict[str, object]:
 
 
 def is_measured(claim: Claim) -> bool:
-    """Whether the verdict rests on trained networks; exact claims hold or fail."""
+    """Whether the verdict is about the size of an effect; exact claims and orders hold or fail."""
     return claim["verdict"] in ("supported", "refuted", "inconclusive")
 
 
@@ -244,13 +244,15 @@ def _checks(claim: Claim) -> dict[str, object] | None:
          number(check.get("tolerance"), 2), "holds" if check.get("holds") else "fails"]
         for check in checks
     ]  # fmt: skip
+    caption = "Exact checks: the largest error found, beside the error that is tolerated."
     columns = ["formula", "form", "largest error", "tolerance", "outcome"]
-    return table(
-        "Exact checks: the largest error found, beside the error that is tolerated.",
-        columns,
-        rows,
-        numeric=[2, 3],
-    )
+    if claim.get("kind") == "Q":
+        caption = "The parts of the order: seeds that break it, beside the number that may."
+        columns, rows = (
+            ["part", "seeds that break it", "allowed", "outcome"],
+            [row[:1] + row[2:] for row in rows],
+        )
+    return table(caption, columns, rows, numeric=[len(columns) - 3, len(columns) - 2])
 
 
 def _robustness(claim: Claim) -> dict[str, object] | None:

@@ -97,7 +97,8 @@ def summary(verdicts: Mapping[str, object]) -> str:
         _measured(
             [claim for claim in claims if claim["verdict"] in ("supported", "refuted", "inconclusive")]
         ),
-        _exact([claim for claim in claims if claim["verdict"] in ("holds", "fails")]),
+        _held("orders stated beforehand", [claim for claim in claims if claim.get("kind") == "Q"], ""),
+        _held("exact statements", [claim for claim in claims if _is_exact(claim)], " as printed"),
         _largest(claims),
         _fragile(claims),
         _runs(verdicts, claims),
@@ -120,8 +121,8 @@ def calibration(report: Mapping[str, object] | None) -> str:
 
 
 def _opening(claims: Sequence[Claim]) -> str:
-    tested = sum(claim["verdict"] in ("supported", "refuted", "inconclusive") for claim in claims)
-    exact = len(claims) - tested
+    exact = sum(map(_is_exact, claims))
+    tested = len(claims) - exact
     rules = f"{spelled(len(claims)).capitalize()} {plural(len(claims), 'rule', 'rules')} from the lectures"
     verb = plural(len(claims), "was", "were")
     ways = [f"{spelled(tested)} by experiment"] * bool(tested) + [
@@ -153,13 +154,19 @@ def _how(claims: Iterable[Claim]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _exact(claims: Sequence[Claim]) -> str:
+def _is_exact(claim: Claim) -> bool:
+    """Computed, not trained."""
+    return claim["verdict"] in ("holds", "fails") and claim.get("kind") != "Q"
+
+
+def _held(what: str, claims: Sequence[Claim], how: str) -> str:
+    """`Of the exact statements, two hold and one fails as printed.`"""
     if not claims:
         return ""
     names = Counter(claim["verdict"] for claim in claims)
     verbs = {"holds": ("holds", "hold"), "fails": ("fails", "fail")}
     parts = [f"{spelled(names[name])} {plural(names[name], *verbs[name])}" for name in verbs if names[name]]
-    return f"Of the exact statements, {joined(parts)} as printed."
+    return f"Of the {what}, {joined(parts)}{how}."
 
 
 def _largest(claims: Sequence[Claim]) -> str:
