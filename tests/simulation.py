@@ -91,6 +91,8 @@ class Model:
 
 SMALL, LARGE = (2, 8, 32), (64, 128, 512)
 MODELS: dict[str, Model] = {
+    "activation-choice-minor": Model({"tanh": 1, "ReLU": -1}),
+    "activation-ranking": Model({"ReLU": 1, "leaky ReLU": -1, "maxout": -1, "ELU": -1}),
     "adaptive-better": Model({"adam, tuned": 1, "momentum, tuned": -1}),
     "batch-equal-steps": Model({"batch_size=32": 1, "batch_size=256": -1}),
     "bn-accelerates": Model({"batch": 1, "none": -1}, group="norm"),
@@ -116,6 +118,11 @@ MODELS: dict[str, Model] = {
     ),
     "bn-saturating-trainable": Model({"sigmoid with BN": 1, "sigmoid": -1}),
     "dropout-generalises": Model({"n=1024 dropout=0.2": 1, "n=1024 dropout=0.5": 1, "n=1024 dropout=0": -1}),
+    "elu-deep-convergence": Model({"ELU": 1, "ReLU": -1}),
+    "maxout": Model({"maxout": 1, "ReLU": -1}),
+    "momentum": Model({"momentum .9": 1, "no momentum": -1}),
+    "relu-faster": Model({"ReLU": 1, "tanh": -1}),
+    "small-gaussian-deep": Model({"Glorot, 10 layers": 1, "N(0, .01²), 10 layers": -1}),
     "glorot-vs-uniform-mnist": Model({"Glorot": 1, "uniform ±.05": -1}),
     "he-vs-glorot-relu": Model({"He, 30 layers": 1, "Glorot, 30 layers": -1}),
     "layernorm-small-batch": Model(

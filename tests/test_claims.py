@@ -194,7 +194,7 @@ def test_prose_changes_no_hash() -> None:
 
 # -------------------------------------------------------------------------------------------------- simulated studies
 
-STUDIES, MORE, FEW = 200, 50, 30  # studies without an effect, with one either way, and of three replicates
+STUDIES, MORE, FEW = 200, 60, 40  # studies without an effect, with one either way, and of three replicates
 ERROR = 0.001  # chance that a sound judge fails one of the tests of a share
 
 
@@ -488,7 +488,7 @@ def test_a_claim_draws_its_finding(name: str) -> None:
     figure, said = claim.module.plot(runs, claim.module.judge(runs, claim.criterion))
     width, height = figure.get_size_inches() * 2.54
     assert width <= 16.1
-    assert height <= 9.2
+    assert height <= 9.1
     assert len(said) > 40
     assert "nan" not in said
     pyplot.close(figure)

@@ -16,9 +16,8 @@ from folklore.stats.curves import speed_score
 from folklore.stats.tuning import below_cliff, choose, every_second
 
 Train = Callable[[Sequence[Run]], dict[str, dict]]
-MORE_SEEDS = (
-    8  # a rate at which one run in five diverges shows it with probability .91 in 3 + 8 seeds, .49 in 3
-)
+# a rate at which one run in five diverges shows it with probability .91 in 3 + 8 seeds, .49 in 3
+MORE_SEEDS = 8
 
 
 @dataclass

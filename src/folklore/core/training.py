@@ -15,9 +15,8 @@ from folklore.core.evaluation import gradient_norms, scores
 from folklore.core.models import Layout, forward, initial
 from folklore.core.steps import make_step, optimizer_state
 
-BLOCK_NUMBERS = (
-    1 << 21
-)  # inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory
+# inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory
+BLOCK_NUMBERS = 1 << 21
 VALIDATION_POINTS = 10
 VALIDATION_ROWS = 512
 GRADIENT_ROWS = 256

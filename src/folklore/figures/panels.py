@@ -16,7 +16,7 @@ WIDTH = 6.3  # inches: the text width of the report
 
 def _height(arms: int) -> float:
     """Inches: room for every arm's line and the legend, yet no more than a third of a page."""
-    return min(3.6, 1.5 + max(1.3, 0.24 * arms))
+    return min(9 / 2.54, 1.5 + max(1.3, 0.24 * arms))
 
 
 def tuning_and_scores(

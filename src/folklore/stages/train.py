@@ -134,8 +134,6 @@ def train(argv: Sequence[str]) -> None:
     # what argparse does not know gets the configuration's one-line message
     options, rest = parser.parse_known_args(argv)
     run, profile = run_by_hand([*options.overrides, *rest])
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((options.out / "cache" / "inductor").resolve()))
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     run_single_threaded()
     result = train_or_find(run, options.out)
     print(scores(run, result))
