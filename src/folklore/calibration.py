@@ -7,7 +7,7 @@ network; a planted effect is added to the test scores of one arm. What is measur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,67 +23,78 @@ DELTA = 0.01
 PLANTED = 2 * DELTA
 
 
+Train = Callable[[Sequence[Run]], dict[str, dict]]
+
+
 @dataclass(frozen=True)
-class Pool:
-    """Scores of one cell by rate and seed: validation and test accuracy, each (rates, seeds)."""
+class Trial:
+    """Where in the grid each arm is confirmed, and on which seeds of the pool, (2, n)."""
 
-    validation: np.ndarray
-    test: np.ndarray
-
-
-def pool_runs(cell: Cell, seeds: int) -> list[Run]:
-    """Runs of the pool, rate-major."""
-    return [
-        replace(cell.run, lr=lr, seed=CONFIRM + PLACEBO + i, score_test=True)
-        for lr in cell.rates.around(cell.center)
-        for i in range(seeds)
-    ]
+    positions: tuple[float, float]
+    seeds: np.ndarray
 
 
-def pool_of(cell: Cell, seeds: int, results: Sequence[dict]) -> Pool:
-    """The pool from results in the order of `pool_runs`."""
-    shape = (cell.rates.count, seeds)
-    return Pool(
-        *(np.array([r[name] for r in results]).reshape(shape) for name in ("val_accuracy", "test_accuracy"))
-    )
-
-
-def trials(pool: Pool, effect: float, count: int, rng: np.random.Generator) -> list[str]:
-    """Verdicts of `count` trials with a true effect (raw accuracy) planted in the first arm."""
-    return [_trial(pool, effect, rng) for _ in range(count)]
-
-
-def summarise(pool: Pool, count: int, seed: int) -> dict:
-    """Share of false support with its exact 95 % interval, and the power for a planted effect of 2 delta."""
+def calibrate(cell: Cell, seeds: int, count: int, seed: int, train: Train) -> tuple[dict, list[str]]:
+    """Share of false support with its exact 95 % interval, and the power for a planted effect of 2 delta; keys of the runs behind them."""
     rng = np.random.default_rng(seed)
-    placebo, planted, opposed = (trials(pool, effect, count, rng) for effect in (0.0, PLANTED, -PLANTED))
-    false, found = placebo.count("supported"), planted.count("supported")
+    tuning = pool(cell, range(cell.rates.count), seeds, train, "val_accuracy")
+    validation = np.stack([tuning[p] for p in range(cell.rates.count)])
+    drawn = [draw(validation, rng) for _ in range(3 * count)]
+    test = pool(cell, sorted({p for trial in drawn for p in trial.positions}), seeds, train, "test_accuracy")
+    effects = [0.0] * count + [PLANTED] * count + [-PLANTED] * count
+    verdicts = [verdict(trial, test, effect) for trial, effect in zip(drawn, effects, strict=True)]
+    placebo, planted, opposed = (verdicts[i * count : (i + 1) * count] for i in range(3))
+    false = placebo.count("supported")
     low, high = binomtest(false, count).proportion_ci(method="exact")
-    return {
+    summary = {
         "placebo_trials": count,
         "false_support": false / count,
         "false_support_interval": [float(low), float(high)],
         "placebo_negligible": placebo.count("refuted") / count,
         "planted_trials": count,
         "planted_effect": PLANTED,
-        "power": found / count,
+        "power": planted.count("supported") / count,
         "opposed_support": opposed.count("supported") / count,
         "delta": DELTA,
-        "replicates": _replicates(pool),
-        "seeds": int(pool.test.shape[1]),
+        "replicates": replicates(seeds),
+        "seeds": seeds,
     }
+    positions = sorted({*tuning, *test})
+    return summary, [run.key for p in positions for run in pool_runs(cell, p, seeds)]
 
 
-def _trial(pool: Pool, effect: float, rng: np.random.Generator) -> str:
-    seeds, n = rng.permutation(pool.test.shape[1]), _replicates(pool)
-    tuning, fresh = seeds[: 2 * TUNING_SEEDS], seeds[2 * TUNING_SEEDS :]
-    scores = []
-    for arm in range(2):
-        chosen = choose(pool.validation[:, tuning[arm * TUNING_SEEDS : (arm + 1) * TUNING_SEEDS]]).index
-        scores.append(pool.test[chosen, fresh[arm * n : (arm + 1) * n]])
-    found = estimate(scores[0] + effect - scores[1], sensitivity=False)
+def pool_runs(cell: Cell, position: float, seeds: int) -> list[Run]:
+    """Runs at a position of the grid, counted from its lowest rate."""
+    lr = cell.rates.at(cell.center, position - (cell.rates.count - 1) // 2)
+    first = CONFIRM + PLACEBO
+    return [replace(cell.run, lr=lr, seed=first + i, score_test=True) for i in range(seeds)]
+
+
+def pool(
+    cell: Cell, positions: Sequence[float], seeds: int, train: Train, score: str
+) -> dict[float, np.ndarray]:
+    """Scores (seeds,) at each position."""
+    runs = {p: pool_runs(cell, p, seeds) for p in positions}
+    results = train([run for group in runs.values() for run in group])
+    return {p: np.array([results[run.key][score] for run in group]) for p, group in runs.items()}
+
+
+def draw(validation: np.ndarray, rng: np.random.Generator) -> Trial:
+    """Seeds for two arms, and the rate that each chooses, from validation scores (rates, seeds)."""
+    shuffled, n = rng.permutation(validation.shape[1]), replicates(validation.shape[1])
+    tuning = shuffled[: 2 * TUNING_SEEDS].reshape(2, TUNING_SEEDS)
+    fresh = shuffled[2 * TUNING_SEEDS :][: 2 * n].reshape(2, n)
+    first, second = (choose(validation[:, own]).position for own in tuning)
+    return Trial((first, second), fresh)
+
+
+def verdict(trial: Trial, test: dict[float, np.ndarray], effect: float) -> str:
+    """The verdict of a trial with a true effect (raw accuracy) planted in its first arm."""
+    first, second = (test[p][own] for p, own in zip(trial.positions, trial.seeds, strict=True))
+    found = estimate(first + effect - second, sensitivity=False)
     return decide(found.interval, found.interval90, DELTA, found.p).verdict
 
 
-def _replicates(pool: Pool) -> int:
-    return min(32, (pool.test.shape[1] - 2 * TUNING_SEEDS) // 2)
+def replicates(seeds: int) -> int:
+    """Fresh seeds of each arm."""
+    return min(32, (seeds - 2 * TUNING_SEEDS) // 2)

@@ -90,7 +90,7 @@ class Rates:
         half = (self.count - 1) // 2
         return tuple(self.at(center, i - half) for i in range(self.count))
 
-    def at(self, center: float, position: int) -> float:
+    def at(self, center: float, position: float) -> float:
         """The rate `position` steps above the centre, rounded so that a key does not hang on the last bit."""
         return float(f"{center * 2 ** (position * self.octaves):.6g}")
 

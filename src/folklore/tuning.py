@@ -1,4 +1,4 @@
-"""Tune the cells of a unit: train the grid, choose by a fitted curve, move the grid while the optimum sits at its edge.
+"""Tune the cells of a unit: train the grid, choose a rate, move the grid while the optimum sits at its edge.
 
 A choice just below the largest stable rate is measured again with more seeds, and the choice repeated: three seeds do not see that one
 run in five diverges there (batch 128 of the batch-size study lost 6 of 32 fresh runs at a rate that three seeds had praised).
@@ -6,6 +6,7 @@ run in five diverges there (batch 128 of the batch-size study lost 6 of 32 fresh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from folklore.grid import Cell, Run
 from folklore.stats.curves import speed_score
-from folklore.stats.tuning import below_cliff, choose, every_second
+from folklore.stats.tuning import Choice, below_cliff, choose, every_second
 
 Train = Callable[[Sequence[Run]], dict[str, dict]]
 # a rate at which one run in five diverges shows it with probability .91 in 3 + 8 seeds, .49 in 3
@@ -35,7 +36,7 @@ class Grid:
         low = -((cell.rates.count - 1) // 2)
         return cls(cell, low, low + cell.rates.count - 1)
 
-    def rate(self, position: int) -> float:
+    def rate(self, position: float) -> float:
         return self.cell.rates.at(self.cell.center, position)
 
     @property
@@ -45,19 +46,21 @@ class Grid:
     def missing(self) -> list[int]:
         return [p for p in self.window if p not in self.scores]
 
-    def choice(self, positions: Sequence[int] | None = None):
+    def choice(self, positions: Sequence[int] | None = None) -> Choice:
         positions = self.window if positions is None else positions
         return choose([self.scores[p] for p in positions])
 
-    def doubtful(self) -> int | None:
-        """The position of the choice, where it rests on the first few seeds only and a run at the next rate collapsed.
+    def doubtful(self) -> list[int]:
+        """Rates that the choice rests on, where they have the first few seeds only and a run at the next higher rate collapsed.
 
         None with a single tuning seed: such a study has no replicates to spare.
         """
-        index = self.choice().index
-        position = self.window[index]
-        few = 1 < len(self.scores[position]) == self.cell.tuning_seeds
-        return position if few and below_cliff([self.scores[p] for p in self.window], index) else None
+        position = self.choice().position
+        low, top = math.floor(position), math.ceil(position)
+        if not below_cliff([self.scores[p] for p in self.window], top):
+            return []
+        asked = {self.window[low], self.window[top]}
+        return sorted(p for p in asked if 1 < len(self.scores[p]) == self.cell.tuning_seeds)
 
     def move(self) -> bool:
         """One step towards the edge where the optimum sits, `widen` steps on a side at most. False when there is nothing to move."""
@@ -73,12 +76,12 @@ class Grid:
         """What confirmation and judging need to know, JSON-ready."""
         chosen = self.choice()
         half = [self.window[i] for i in every_second(len(self.window))]
-        halved = half[self.choice(half).index]
+        halved = half[0] + (half[1] - half[0] if len(half) > 1 else 0) * self.choice(half).position
         return {
             "study": self.cell.study,
             "variant": self.cell.variant,
             "arm": self.cell.label,
-            "lr": self.rate(self.window[chosen.index]),
+            "lr": self.rate(self.low + chosen.position),
             "half_lr": self.rate(halved),
             "edge": chosen.edge,
             "moved": self.moved,
@@ -93,7 +96,7 @@ def tune(cells: Sequence[Cell], train: Train) -> dict[str, dict]:
     while active:
         _measure(train, [(grid, p, 0, grid.cell.tuning_seeds) for grid in active for p in grid.missing()])
         active = [grid for grid in active if grid.move()]
-    while doubts := [(grid, p) for grid in grids if (p := grid.doubtful()) is not None]:
+    while doubts := [(grid, p) for grid in grids for p in grid.doubtful()]:
         _measure(train, [(grid, p, (n := grid.cell.tuning_seeds), n + MORE_SEEDS) for grid, p in doubts])
     return {grid.cell.key: grid.outcome() for grid in grids}
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from folklore.calibration import pool_of, pool_runs, summarise
+from folklore.calibration import calibrate
 from folklore.grid import Cell, Study
 from folklore.plan import make_plan
 from folklore.stages.command import command, out_and_overrides
@@ -34,12 +34,10 @@ def main(argv: Sequence[str]) -> None:
     plan = make_plan(overrides)
     cell: Cell = cells(scaled(STUDY, plan.config.profile), plan.config)[0]
     seeds = plan.config.profile.placebo_seeds
-    runs = pool_runs(cell, seeds)
     run_single_threaded()
-    results = Trainer(out, Quiet())(runs)
-    pool = pool_of(cell, seeds, [results[run.key] for run in runs])
-    summary = summarise(pool, TRIALS if not plan.config.profile.toy else 40, SEED)
-    content = {"summary": summary, "run_keys": sorted(run.key for run in runs)}
+    count = TRIALS if not plan.config.profile.toy else 40
+    summary, keys = calibrate(cell, seeds, count, SEED, Trainer(out, Quiet()))
+    content = {"summary": summary, "run_keys": sorted(keys)}
     atomic_write(out / "calibration.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
     print(
         f"calibration: false support {summary['false_support']:.1%} of {summary['placebo_trials']} placebo claims, "
