@@ -245,6 +245,7 @@ def _template(mine: Sequence[Cell], replicates: int | None, everything: bool) ->
     frame["loss_step"] = [steps[u] for u in frame["updates"]]
     frame["val_step"], frame["val_curve"] = [[1]] * len(frame), [[0.5]] * len(frame)
     frame["grad_norms"] = [[0.1] * (d + 1) for d in frame["depth"]]
+    frame["measures"] = [{}] * len(frame)
     return frame
 
 

@@ -22,18 +22,36 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
 
 from folklore import levels
-from folklore.core import activations, initializers, norms, optimizers, schedules
-from folklore.core.batches import Batches, Masks
+from folklore.core import (
+    activations,
+    augmentations,
+    initializers,
+    lookup,
+    masks,
+    norms,
+    optimizers,
+    schedules,
+)
+from folklore.core.batches import Batches
+from folklore.core.draws import Draws
 from folklore.core.evaluation import gradient_norms
-from folklore.core.models import Layout, Parameters, forward, initial
+from folklore.core.networks import Anatomy, Layout, Parameters, Pass, initial
 from folklore.core.randomness import generator
-from folklore.core.steps import make_step, optimizer_state
+from folklore.core.steps import Rule, make_step, optimizer_state
 from folklore.core.training import train
 from folklore.grid import Run
 
 CPU = torch.device("cpu")
 UPDATES, INPUTS, CLASSES = 40, 12, 4
-LEVELS = [(factor, level) for factor in levels.MODULES for level in levels.names(factor)]
+AMOUNT = 3  # for levels that take a number
+
+
+def named(factor: str, level: str) -> str:
+    return f"{level}-{AMOUNT}" if levels.takes_amount(factor, level) else level
+
+
+LEVELS = [(factor, named(factor, level)) for factor in levels.MODULES for level in levels.names(factor)]
+Factors = dict[tuple[str, int], Tensor]
 BASE = Run(
     n_train=96,
     depth=2,
@@ -117,7 +135,7 @@ def plain_activation(name: str) -> Callable[[Tensor], Tensor]:
 
 def plain_norm(name: str, width: int) -> nn.Module:
     known = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}.get(name)
-    return known(width) if known else Plainly(getattr(norms, name), width)
+    return known(width) if known else Plainly(lookup.function(norms, name), width)
 
 
 class Alone:
@@ -175,11 +193,17 @@ class PlainNet(nn.Module):
             linear.weight.data.copy_(weight[r].T)
             linear.bias.data.zero_()
 
-    def forward(self, x: Tensor, keep: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, x: Tensor, factors: Factors | None = None) -> Tensor:
+        """`factors`: of this run, by site, see `folklore.core.masks`."""
+        factors = factors or {}
+        x = x * factors.get(("input", 0), 1.0)
         for i, norm in enumerate(self.norms):
-            x = self.activation(norm(self.linear[i](x)))
-            x = x * keep[i] if len(keep) else x
-        return self.linear[-1](x)
+            x = self.activation(norm(self._affine(i, x, factors))) * factors.get(("unit", i), 1.0)
+        return self._affine(len(self.norms), x, factors)
+
+    def _affine(self, i: int, x: Tensor, factors: Factors) -> Tensor:
+        mask, linear = factors.get(("weight", i)), self.linear[i]
+        return nn.functional.linear(x, linear.weight if mask is None else linear.weight * mask.T, linear.bias)
 
     def weights(self) -> list[Tensor]:
         return [linear.weight for linear in self.linear]
@@ -195,8 +219,8 @@ def plain_training(run: Run, dtype: torch.dtype) -> tuple[list[float], PlainNet]
     optimizer = plain_optimizer(run, net.weights(), net.others())
     schedule = plain_schedule(run, optimizer) if isinstance(optimizer, torch.optim.Optimizer) else None
     losses = []
-    for x, y, keep in batches_of([run]):
-        loss = nn.functional.cross_entropy(net(x[0].to(dtype), [k[0] for k in keep]), y[0])
+    for x, y, factors in batches_of([run]):
+        loss = nn.functional.cross_entropy(net(x[0].to(dtype), of_run(factors, 0)), y[0])
         net.zero_grad()
         loss.backward()
         optimizer.step()
@@ -207,15 +231,20 @@ def plain_training(run: Run, dtype: torch.dtype) -> tuple[list[float], PlainNet]
 
 
 def batches_of(runs: Sequence[Run]):
-    """(x (R, B, F), y (R, B), masks) of every update."""
+    """(x (R, B, F), y (R, B), factors by site) of every update."""
     one, seeds = runs[0], [run.seed for run in runs]
     pool = torch.from_numpy(DATA.pool_x), torch.from_numpy(DATA.pool_y)
-    batches = Batches(*pool, seeds, one.n_train, one.batch_size)
-    masks = Masks(seeds, [run.dropout for run in runs], (one.depth, one.batch_size, one.width), CPU)
+    batches = Batches(*pool, seeds, one.n_train, one.batch_size, one.order)
+    draws, anatomy = Draws(seeds, [run.dropout for run in runs], CPU), layout_of(one).anatomy
+    augment, drop = lookup.function(augmentations, one.augmentation), lookup.function(masks, one.mask)
     for step in range(one.updates):
-        x, y = batches.block(step, 1)
-        keep = masks.block(step, 1)
-        yield x[0], y[0], [] if keep is None else list(keep[0])
+        (x, y), now = batches.block(step, 1), draws.at(step, 1)
+        factors = drop(now, one.batch_size, anatomy)
+        yield augment(x, now)[0], y[0], {site: f[0] for site, f in factors.items() if f is not None}
+
+
+def of_run(factors: Factors, r: int) -> Factors:
+    return {site: factor[r] for site, factor in factors.items()}
 
 
 # --- the stack in double precision ----------------------------------------------------------------------------------
@@ -240,12 +269,12 @@ def stacked_in_double(runs: Sequence[Run]) -> Trained:
     hyper = {
         name: column([getattr(run, name) for run in runs]) for name in ("lr", "momentum", "weight_decay")
     }
-    step = make_step(layout, one.optimizer, decays=True)
+    step = make_step(layout, Rule(one.optimizer, decays=True))
     losses = []
-    for t, (x, y, keep) in enumerate(batches_of(runs), start=1):
+    for t, (x, y, factors) in enumerate(batches_of(runs), start=1):
         factor = getattr(schedules, one.schedule)(t, one.updates)
         now = hyper | {"lr": hyper["lr"] * factor}
-        losses.append(step(parameters, state, now, x.double(), y, keep, float(t)))
+        losses.append(step(parameters, state, now, x.double(), y, factors, float(t)))
     return Trained(losses, parameters)
 
 
@@ -313,10 +342,10 @@ def test_gradients_equal_autograd_of_the_plain_net(activation: str, norm: str) -
         initial(layout_of(runs[0]), [run.init for run in runs], [run.seed for run in runs], CPU)
     )
     after = stacked_in_double(runs).parameters
-    x, y, keep = next(batches_of(runs))
+    x, y, factors = next(batches_of(runs))
     for r in range(len(runs)):
         net = PlainNet(layout_of(runs[0]), before, r).double()
-        nn.functional.cross_entropy(net(x[r].double(), [k[r] for k in keep]), y[r]).backward()
+        nn.functional.cross_entropy(net(x[r].double(), of_run(factors, r)), y[r]).backward()
         plain = [parameter.grad for parameter in net.weights() + net.others()]
         for old, new, gradient in zip(before.trained(), after.trained(), plain, strict=True):
             close((old - new)[r].T.reshape(gradient.shape), gradient, 1e-12)
@@ -493,12 +522,23 @@ def test_pieces_of_maxout_are_drawn_apart_with_the_fans_of_one_unit() -> None:
 # --- dropout masks --------------------------------------------------------------------------------------------------
 
 
+def dropped(
+    seeds: Sequence[int], rates: Sequence[float], shape: tuple[int, int, int], step: int, steps: int
+) -> Tensor | None:
+    """Factors (S, layers, R, B, H) on hidden layers; `shape`: layers, rows, units."""
+    layers, rows, width = shape
+    anatomy = Anatomy((), (), ((1, width),) * layers)
+    found = masks.units(Draws(seeds, rates, CPU).at(step, steps), rows, anatomy)
+    factors = [found["unit", i] for i in range(layers)]
+    return None if factors[0] is None else torch.stack(factors, dim=1)
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.2, 0.5, 0.9])
 def test_dropout_rate_and_scale(rate: float) -> None:
     """Each factor is 0 or 1/(1 - rate), the rate in steps of 2^-16; 160,000 draws, five standard errors."""
-    keep = Masks([3], [rate], (2, 40, 50), CPU).block(0, 40)
-    dropped = round(rate * 2**16) / 2**16
-    assert set(keep.unique().tolist()) == {0.0, float(np.float32(1 / (1 - dropped)))}
+    keep = dropped([3], [rate], (2, 40, 50), 0, 40)
+    rounded = round(rate * 2**16) / 2**16
+    assert set(keep.unique().tolist()) == {0.0, float(np.float32(1 / (1 - rounded)))}
     share = (keep == 0).double().mean().item()
     assert abs(share - rate) < 5 * np.sqrt(rate * (1 - rate) / keep.numel())
     assert abs(keep.double().mean().item() - 1) < 5 * np.sqrt(rate / (1 - rate) / keep.numel())
@@ -506,7 +546,7 @@ def test_dropout_rate_and_scale(rate: float) -> None:
 
 def test_dropout_draws_are_uncorrelated_over_steps_layers_rows_and_units() -> None:
     """Shifting the masks along any axis leaves 96,000 products whose mean is zero within five standard errors."""
-    kept = (Masks([3, 4], [0.5, 0.5], (2, 20, 30), CPU).block(0, 40) > 0).double() * 2 - 1
+    kept = (dropped([3, 4], [0.5, 0.5], (2, 20, 30), 0, 40) > 0).double() * 2 - 1
     for axis in range(kept.dim()):
         assert abs((kept * kept.roll(1, axis)).mean().item()) < 5 / kept.numel() ** 0.5
 
@@ -519,32 +559,34 @@ def test_dropout_draws_are_uncorrelated_over_steps_layers_rows_and_units() -> No
     shape=st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(1, 9)),
 )
 def test_the_length_of_a_block_cannot_change_masks(seeds, start, cuts, shape) -> None:
-    masks = Masks(seeds, [0.5, 0.2, 0.0][: len(seeds)], shape, CPU)
-    whole = masks.block(start, sum(cuts))
+    rates = [0.5, 0.2, 0.0][: len(seeds)]
+    whole = dropped(seeds, rates, shape, start, sum(cuts))
     ends = np.cumsum(cuts)
-    parts = [masks.block(start + int(end) - cut, cut) for cut, end in zip(cuts, ends, strict=True)]
+    parts = [
+        dropped(seeds, rates, shape, start + int(end) - cut, cut) for cut, end in zip(cuts, ends, strict=True)
+    ]
     assert torch.equal(whole, torch.cat(parts))
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(1, 90), st.integers(0, 90))
 def test_masks_do_not_depend_on_the_neighbour(seed, other, percent, other_percent) -> None:
-    alone = Masks([seed], [percent / 100], (2, 4, 8), CPU).block(3, 2)
-    beside = Masks([other, seed], [other_percent / 100, percent / 100], (2, 4, 8), CPU).block(3, 2)
+    alone = dropped([seed], [percent / 100], (2, 4, 8), 3, 2)
+    beside = dropped([other, seed], [other_percent / 100, percent / 100], (2, 4, 8), 3, 2)
     assert torch.equal(alone[:, :, 0], beside[:, :, 1])
 
 
 def test_a_run_without_dropout_keeps_every_unit_as_it_is() -> None:
-    assert (Masks([1, 2], [0.0, 0.5], (1, 8, 8), CPU).block(0, 3)[:, :, 0] == 1).all()
-    assert Masks([1, 2], [0.0, 0.0], (1, 8, 8), CPU).block(0, 3) is None
+    assert (dropped([1, 2], [0.0, 0.5], (1, 8, 8), 0, 3)[:, :, 0] == 1).all()
+    assert dropped([1, 2], [0.0, 0.0], (1, 8, 8), 0, 3) is None
 
 
 def test_dropout_acts_after_the_activation() -> None:
     """A dropped unit is silent even where the activation of zero is not zero."""
     layout = Layout(INPUTS, CLASSES, 1, 8, "sigmoid", "none")
     parameters = initial(layout, ["he_normal"], [1], CPU)
-    logits, _ = forward(layout, parameters, torch.ones(1, 3, INPUTS), [torch.zeros(1, 3, 8)], training=True)
-    assert not logits.any()
+    net = Pass(layout, parameters, {("unit", 0): torch.zeros(1, 3, 8)}, training=True)
+    assert not net.logits(torch.ones(1, 3, INPUTS)).any()
 
 
 # --- data order -----------------------------------------------------------------------------------------------------

@@ -195,11 +195,13 @@ def test_results_are_plain_and_go_through_json_and_parquet(tmp_path: Path) -> No
     rows = train([*stack_of(2, norm="batch"), replace(BASE, norm="batch", lr=1e6, score_test=False)], DATA)
     for row in rows:
         for value in row.values():
-            items = value if isinstance(value, list) else [value]
+            listed = [*value.values()] if isinstance(value, dict) else value
+            items = listed if isinstance(listed, list) else [listed]
             assert all(type(item) in (int, float, str, type(None)) for item in items)
         assert bits(json.loads(bits(row))) == bits(row)
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
-    for row, read in zip(rows, pq.read_table(tmp_path / "rows.parquet").to_pylist(), strict=True):
+    flat = [row | {"measures": list(row["measures"])} for row in rows]
+    pq.write_table(pa.Table.from_pylist(flat), tmp_path / "rows.parquet")
+    for row, read in zip(flat, pq.read_table(tmp_path / "rows.parquet").to_pylist(), strict=True):
         assert bits(read) == bits(row)
 
 
@@ -280,7 +282,7 @@ def test_every_tensor_of_a_stack_is_on_the_device() -> None:
     """The meta device has shapes only, and refuses to be mixed with another: a tensor left behind would raise."""
     stack = Stack(with_dropout(stack_of(2, norm="batch", optimizer="adam")), DATA, torch.device("meta"))
     x, y = stack.batches.block(0, 1)
-    keep = stack.masks.block(0, 1)
-    losses = stack.step(stack.parameters, stack.state, stack.hyper, x[0], y[0], list(keep[0]), 1.0)
+    factors = {site: f[0] for site, f in stack._factors(stack.draws.at(0, 1)).items()}
+    losses = stack._step(stack.parameters, stack.state, stack.hyper, x[0], y[0], factors, 1.0)
     assert losses.shape == (2,)
     assert losses.device.type == "meta"

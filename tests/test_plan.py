@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,14 @@ import pytest
 from folklore import datasets, grid, levels
 from folklore.config import compose
 from folklore.errors import UsageError
-from folklore.grid import CONFIRM, FIELDS, TUNE, Cell, Rates, Run, Study, Variant
+from folklore.grid import CONFIRM, FIELDS, LATER_FIELDS, TUNE, Cell, Rates, Run, Study, Variant
 from folklore.plan import Job, Plan, make_plan
 from folklore.studies import cells, scaled, studies
 
 OTHER = {
     "data": "digits",
     "n_train": 1024,
-    "model": "other",
+    "model": "brand_new",
     "depth": 4,
     "width": 64,
     "init": "glorot_normal",
@@ -41,12 +41,30 @@ OTHER = {
     "seed": 1,
     "score_test": True,
     "loss_points": 50,
+    "view": "brand_new",
+    "bias": -1.0,
+    "mask": "brand_new",
+    "order": "brand_new",
+    "augmentation": "brand_new",
+    "l1": 1e-4,
+    "penalised": "first",
+    "clip": 1.0,
+    "procedure": "brand_new",
+    "probe": "brand_new",
 }
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_every_field_is_part_of_the_key(field: str) -> None:
+def test_every_field_is_part_of_the_key(field: str, core: Path) -> None:
+    add_levels(core)
     assert replace(Run(), **{field: OTHER[field]}).key != Run().key
+
+
+def test_a_later_field_leaves_older_keys_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is that of a Run without the fields that came later, as long as these have their defaults."""
+    older = {name: value for name, value in asdict(Run()).items() if name not in LATER_FIELDS}
+    assert Run()._configuration() == older
+    assert replace(Run(), l1=0.1)._configuration() == older | {"l1": 0.1}
 
 
 def test_equal_runs_have_equal_keys() -> None:
@@ -61,15 +79,18 @@ def test_version_of_torch_and_kind_of_processor_are_part_of_the_key(monkeypatch:
 
 
 def clear_caches() -> None:
-    for cached in (levels.names, levels.code_hash, levels._functions, levels._shared, grid.data_identity):
-        cached.cache_clear()
+    for name in dir(levels):
+        if hasattr(getattr(levels, name), "cache_clear"):
+            getattr(levels, name).cache_clear()
+    grid.data_identity.cache_clear()
 
 
 @pytest.fixture
 def core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the core's source that keys are made from, to be edited."""
-    shutil.copytree(levels.CORE, tmp_path / "core")
-    monkeypatch.setattr(levels, "CORE", tmp_path / "core")
+    """A copy of the core's source, and of the views, that keys are made from, to be edited."""
+    for name in ("CORE", "VIEWS"):
+        shutil.copytree(getattr(levels, name), tmp_path / name.lower())
+        monkeypatch.setattr(levels, name, tmp_path / name.lower())
     clear_caches()
     yield tmp_path / "core"
     clear_caches()
@@ -105,19 +126,48 @@ def test_an_edited_initialiser_retrains_the_runs_that_use_it_only(core: Path) ->
     assert after["glorot_normal"] == before["glorot_normal"]
 
 
-@pytest.mark.parametrize("factor", levels.MODULES)
-def test_an_added_level_retrains_nothing(factor: str, core: Path) -> None:
-    before = keys()
-    with (core / f"{levels.MODULES[factor]}.py").open("a") as file:
-        file.write("\n\ndef brand_new(x):\n    return x\n")
+def add_levels(core: Path) -> None:
+    """A level `brand_new` of every factor."""
+    source = "\n\ndef brand_new(x):\n    return _twice(x)\n\n\ndef _twice(x):\n    return 2 * x\n"
+    for module in levels.MODULES.values():
+        with (core / f"{module}.py").open("a") as file:
+            file.write(source)
+    for folder in (*(core / package for package in levels.PACKAGES.values()), levels.VIEWS):
+        (folder / "brand_new.py").write_text(source)
     clear_caches()
+
+
+def test_added_levels_and_their_helpers_retrain_nothing(core: Path) -> None:
+    before = keys()
+    add_levels(core)
     assert keys() == before
-    assert "brand_new" in levels.names(factor)
+    assert all("brand_new" in levels.names(f) for f in (*levels.MODULES, *levels.PACKAGES, "view"))
+
+
+@pytest.mark.parametrize("factor", [*levels.MODULES, *levels.PACKAGES, "view"])
+def test_an_edited_helper_of_a_level_retrains_the_runs_that_use_it_only(factor: str, core: Path) -> None:
+    add_levels(core)
+    before, other = replace(Run(), **{factor: "brand_new"}).key, keys()
+    folder = levels.VIEWS if factor == "view" else core / levels.PACKAGES.get(factor, "")
+    edit(folder / f"{levels.MODULES.get(factor, 'brand_new')}.py", "2 * x", "3 * x")
+    assert replace(Run(), **{factor: "brand_new"}).key != before
+    assert keys() == other
+
+
+def test_a_file_that_a_level_imports_from_its_package_counts_as_its_own(core: Path) -> None:
+    for name, source in (("_common", "N = 1\n"), ("uses", "from folklore.core.probes._common import N\n")):
+        (core / "probes" / f"{name}.py").write_text(source)
+    clear_caches()
+    before, other = replace(Run(), probe="uses").key, keys()
+    assert "_common" not in levels.names("probe")
+    edit(core / "probes" / "_common.py", "N = 1", "N = 2")
+    assert replace(Run(), probe="uses").key != before
+    assert keys() == other
 
 
 def test_comments_and_docstrings_retrain_nothing(core: Path) -> None:
     before = keys()
-    for path in core.glob("*.py"):
+    for path in core.rglob("*.py"):
         text = path.read_text()
         assert text.startswith('"""')
         path.write_text('"""Another sentence.' + text[3:] + "\n# a remark\n")
@@ -129,14 +179,6 @@ def test_shared_code_retrains_everything(core: Path) -> None:
     before = keys()
     with (core / "training.py").open("a") as file:
         file.write("\nEXTRA = 1\n")
-    clear_caches()
-    assert not set(keys().values()) & set(before.values())
-
-
-def test_a_helper_of_the_levels_retrains_everything(core: Path) -> None:
-    before = keys()
-    with (core / "initializers.py").open("a") as file:
-        file.write("\n\ndef _helper(x):\n    return x\n")
     clear_caches()
     assert not set(keys().values()) & set(before.values())
 

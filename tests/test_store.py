@@ -43,6 +43,7 @@ def result(accuracy: float = 0.5, *, diverged: bool = False) -> dict:
         "val_step": [20],
         "val_curve": [accuracy],
         "grad_norms": [0.1, 0.2],
+        "measures": {"dead_share": 0.25},
     }
 
 
@@ -73,6 +74,7 @@ def test_what_is_added_is_read(tmp_path: Path) -> None:
     fine, bad = frame.loc[key(1)], frame.loc[key(2)]
     assert (fine["status"], fine["lr"], fine["seed"]) == ("ok", 0.1, 1)
     assert list(fine["loss_step"]) == [10, 20]
+    assert fine["measures"] == {"dead_share": 0.25}
     assert (bad["status"], bad["diverged_step"], bad["test_accuracy"]) == ("diverged", 7, 0.1)
     assert np.isnan(bad["train_loss"])
     assert store.keys() == {key(1), key(2)}

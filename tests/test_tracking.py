@@ -71,6 +71,7 @@ def row(study: str, seed: int, **changes: object) -> dict[str, object]:
         "val_step": list(range(51, 511, 51)),
         "val_curve": [0.1 * point for point in range(10)],
         "grad_norms": [0.1, 0.2, 0.4, 0.8],
+        "measures": {"dead_share": 0.25},
         "data_digest": "d" * 64,
         "code_hash": "c" * 16,
         "studies": [study],
@@ -152,7 +153,7 @@ def assert_mirrors(out: Path, rows: pd.DataFrame) -> None:
     runs = children(out)
     assert sorted(run.data.tags["run_key"] for run in runs) == sorted(rows["run_key"])
     assert {run.info.status for run in search(out)} <= {"FINISHED"}
-    assert {(len(run.data.params), len(run.data.metrics)) for run in runs} <= {(19, 9)}
+    assert {(len(run.data.params), len(run.data.metrics)) for run in runs} <= {(19, 10)}
     for run in runs:
         assert run.data.tags["mlflow.parentRunId"] == parent(out, run.data.tags["study"]).info.run_id
 
@@ -170,6 +171,7 @@ def test_a_run_has_all_factors_scores_and_tags(out: Path) -> None:
     assert len(run.data.params) == 19
     scores = {"final_train_loss": 0.3, "final_val_accuracy": 0.8, "final_val_loss": 0.5, "seconds": 1.5}
     scores |= {"test_accuracy": 0.79, "test_loss": 0.55}
+    scores |= {"dead_share": 0.25}
     assert scores.items() <= run.data.metrics.items()
     tags = {
         "run_key": row("batch-size", 0)["run_key"],

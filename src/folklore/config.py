@@ -26,6 +26,8 @@ from folklore import datasets, levels
 from folklore.errors import UsageError
 from folklore.grid import Run
 
+# factors that are groups of the configuration; the others of `levels` are keys that take a level's name
+GROUPS = ("init", "activation", "norm", "optimizer", "schedule")
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
@@ -38,30 +40,39 @@ class LevelConfig:
 
 @dataclass
 class DataConfig:
-    """name: data set; n_train: training rows that each run draws from the pool."""
+    """name: data set; n_train: training rows that each run draws from the pool; view: a file of `datasets/views`; order and
+    augmentation of the training rows: functions of `core/orders.py` and `core/augmentations.py`."""
 
     name: str = MISSING
     n_train: int = 4096
+    view: str = "plain"
+    order: str = "reshuffled"
+    augmentation: str = "none"
 
 
 @dataclass
 class ModelConfig:
-    """depth: hidden layers; width: units of each."""
+    """name: a file of `core/models`; depth: hidden layers; width: units of each; bias: initial bias of hidden units."""
 
     name: str = MISSING
     depth: int = 3
     width: int = 100
+    bias: float = 0.0
 
 
 @dataclass
 class OptimizerConfig:
-    """lr: a sound rate at batch size 32 without normalisation, the centre of tuning grids, there scaled by
+    """weight_decay, l1: strength of the penalties on the weight matrices that `penalised` names (all, first, last). clip: largest norm of
+    a run's gradient, 0 for none. lr: a sound rate at batch size 32 without normalisation, the centre of tuning grids, there scaled by
     (batch / 32) ** batch_exponent, and by norm_factor under batch normalisation."""
 
     name: str = MISSING
     lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
+    l1: float = 0.0
+    penalised: str = "all"
+    clip: float = 0.0
     batch_exponent: float = 0.5
     norm_factor: float = 1.0
 
@@ -108,6 +119,7 @@ class Config:
     activation: LevelConfig = field(default_factory=LevelConfig)
     norm: LevelConfig = field(default_factory=LevelConfig)
     dropout: float = 0.0
+    mask: str = "units"
     batch_size: int = 32
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: LevelConfig = field(default_factory=LevelConfig)
@@ -115,6 +127,8 @@ class Config:
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     seed: int = 0
     loss_points: int = 100
+    procedure: str = "once"
+    probe: str = "none"
 
 
 @cache
@@ -124,12 +138,14 @@ def _register() -> None:
     for group, node in {"data": DataConfig, "model": ModelConfig, "optimizer": OptimizerConfig}.items():
         store.store(group=group, name="schema", node=node)
     store.store(group="profile", name="schema", node=ProfileConfig)
-    for factor in levels.MODULES:
+    for factor in GROUPS:
         node = OptimizerConfig if factor == "optimizer" else LevelConfig
         for level in levels.names(factor):
             _offer(store, factor, level, node)
     for name in datasets.names():
         _offer(store, "data", name, DataConfig)
+    for name in levels.names("model"):
+        _offer(store, "model", name, ModelConfig)
 
 
 def _offer(store: ConfigStore, group: str, name: str, node: type) -> None:
@@ -181,6 +197,16 @@ def run_of(config: Config) -> Run:
         updates=updates,
         seed=config.seed,
         loss_points=config.loss_points,
+        view=config.data.view,
+        bias=config.model.bias,
+        mask=config.mask,
+        order=config.data.order,
+        augmentation=config.data.augmentation,
+        l1=config.optimizer.l1,
+        penalised=config.optimizer.penalised,
+        clip=config.optimizer.clip,
+        procedure=config.procedure,
+        probe=config.probe,
     )
     check_run(run)
     return run
@@ -272,10 +298,10 @@ def _require_profile(profile: ProfileConfig) -> None:
 
 def check_run(run: Run) -> None:
     """UsageError for a level that does not exist, a number out of range, or a combination that cannot be trained."""
-    for factor in levels.MODULES:
-        _level(factor, getattr(run, factor), levels.names(factor))
+    for factor in (*levels.MODULES, *levels.PACKAGES, "view"):
+        _check_level(factor, getattr(run, factor))
     _level("data", run.data, datasets.names())
-    _level("model", run.model, levels.MODELS)
+    _level("optimizer.penalised", run.penalised, ("all", "first", "last"))
     for key, least, most in (
         ("batch_size", 1, 1 << 20),
         ("data.n_train", 1, 1 << 24),
@@ -290,7 +316,10 @@ def check_run(run: Run) -> None:
     _require("optimizer.lr", run.lr, math.isfinite(run.lr) and run.lr >= 0, "a finite number above 0")
     _require("dropout", run.dropout, 0 <= run.dropout < 1, "0 up to, but not including, 1")
     _require("optimizer.momentum", run.momentum, 0 <= run.momentum < 1, "0 up to, but not including, 1")
-    _require("optimizer.weight_decay", run.weight_decay, 0 <= run.weight_decay < math.inf, "0 or more")
+    for name in ("weight_decay", "l1", "clip"):
+        value = getattr(run, name)
+        _require(f"optimizer.{name}", value, 0 <= value < math.inf, "0 or more")
+    _require("model.bias", run.bias, math.isfinite(run.bias), "a finite number")
     _require(
         "batch_size", run.batch_size, run.batch_size <= run.n_train, f"at most data.n_train = {run.n_train}"
     )
@@ -301,6 +330,21 @@ def check_run(run: Run) -> None:
             run.batch_size > 1,
             "2 or more with norm=batch, whose variance needs two rows",
         )
+
+
+_KEYS = {"view": "data.view", "order": "data.order", "augmentation": "data.augmentation"}
+
+
+def _check_level(factor: str, value: str) -> None:
+    """A level by its name, with a whole number behind a dash where it takes one, and only there."""
+    key, allowed = _KEYS.get(factor, factor), levels.names(factor)
+    name, dash, amount = value.partition("-")
+    _level(key, name, allowed)
+    takes = levels.takes_amount(factor, name)
+    _require(key, value, takes == bool(dash), f"{name}-NUMBER" if takes else name)
+    _require(
+        key, value, not dash or re.fullmatch(r"\d+", amount) is not None, f"{name}-NUMBER, a whole number"
+    )
 
 
 def _require(key: str, value: object, fine: bool, allowed: str) -> None:

@@ -45,22 +45,37 @@ class Run:
     seed: int = 0
     score_test: bool = False
     loss_points: int = 100
+    view: str = "plain"
+    bias: float = 0.0
+    mask: str = "units"
+    order: str = "reshuffled"
+    augmentation: str = "none"
+    l1: float = 0.0
+    penalised: str = "all"
+    clip: float = 0.0
+    procedure: str = "once"
+    probe: str = "none"
 
     @property
     def code(self) -> str:
-        """Identity of the code and the numerics that this run's numbers depend on."""
-        own = {factor: getattr(self, factor) for factor in levels.MODULES}
-        return levels.code_hash(**own)
+        """Identity of the code that this run's numbers depend on."""
+        return levels.code_hash(**{f: getattr(self, f) for f in (*levels.MODULES, *levels.PACKAGES)})
 
     @cached_property
     def key(self) -> str:
         """Same key, same numbers: 24 hex digits of configuration, data, code and numerics."""
-        identity = asdict(self) | {
+        identity = self._configuration() | {
             "code": self.code,
             "numerics": levels.numerics(),
             "dataset": data_identity(self.data),
         }
+        if self.view != "plain":
+            identity["view_code"] = levels.view_hash(self.view)
         return digest(identity, 24)
+
+    def _configuration(self) -> dict[str, object]:
+        """The fields, without those of LATER_FIELDS that have their default: a new field leaves the keys of older runs as they are."""
+        return {n: v for n, v in asdict(self).items() if n not in LATER_FIELDS or v != _DEFAULTS[n]}
 
     @property
     def graph(self) -> tuple:
@@ -68,8 +83,21 @@ class Run:
         return tuple(getattr(self, name) for name in GRAPH_FIELDS)
 
 
-NUMBER_FIELDS = ("init", "dropout", "momentum", "weight_decay", "lr", "seed", "score_test")
+NUMBER_FIELDS = (
+    "init",
+    "dropout",
+    "momentum",
+    "weight_decay",
+    "lr",
+    "seed",
+    "score_test",
+    "bias",
+    "l1",
+    "clip",
+)
 FIELDS = tuple(f.name for f in fields(Run))
+LATER_FIELDS = frozenset(FIELDS[FIELDS.index("view") :])
+_DEFAULTS = {f.name: f.default for f in fields(Run)}
 GRAPH_FIELDS = tuple(name for name in FIELDS if name not in NUMBER_FIELDS)
 
 
@@ -110,7 +138,7 @@ class Study:
 
     A cell may fix `lr` (then it is not tuned) or follow another arm's tuned rate by `lr_of` (an arm's label) and `lr_times`.
     Budget of a run: max(samples / batch_size, updates) updates, or `cell_updates` given in the cell as `updates`.
-    tune_on: "val_accuracy", or "steps" (to the training loss `target`).
+    tune_on: "val_accuracy", "steps" (to the training loss `target`), or the name of a measure that is better when it is higher.
     seconds: core-seconds that the study may cost in the laptop profile.
     """
 

@@ -1,8 +1,8 @@
-"""Levels of the factors and the identity of the code behind them, found by reading the core's source, without importing torch.
+"""Levels of the factors and the identity of the code behind them, found by reading the source, without importing torch.
 
-A level is a public function of its module in `folklore.core`. The code hash of a run covers the core's shared code and the
-functions of the levels that the run uses, so editing one initialiser trains again only the runs that use it. Comments and
-docstrings do not count.
+A level is a public function of a module, or a file of a package; those that say so by a keyword `amount` take a whole number,
+`NAME-NUMBER`. The code hash of a run covers the core's shared code and the code of the levels that the run uses, private helpers
+beside them included, so editing one initialiser trains again only the runs that use it. Comments and docstrings do not count.
 """
 
 from __future__ import annotations
@@ -14,28 +14,49 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-CORE = Path(__file__).parent / "core"
-MODULES = {
+HERE = Path(__file__).parent
+CORE, VIEWS = HERE / "core", HERE / "datasets" / "views"
+MODULES = {  # a level a function
     "init": "initializers",
     "activation": "activations",
     "norm": "norms",
     "optimizer": "optimizers",
     "schedule": "schedules",
+    "mask": "masks",
+    "order": "orders",
+    "augmentation": "augmentations",
 }
-MODELS = ("mlp",)
+PACKAGES = {"model": "models", "procedure": "procedures", "probe": "probes"}  # a level a file
 
 
 @cache
 def names(factor: str) -> tuple[str, ...]:
-    """The levels of a factor that is made of functions."""
-    return tuple(name for name in _functions(MODULES[factor]) if not name.startswith("_"))
+    """The levels of a factor, numbers left out."""
+    if factor in MODULES:
+        found = _definitions(MODULES[factor])
+        return tuple(n for n, node in found.items() if isinstance(node, ast.FunctionDef) and n[0] != "_")
+    return tuple(sorted(path.stem for path in _folder(factor).glob("*.py") if path.stem[0] != "_"))
+
+
+@cache
+def takes_amount(factor: str, level: str) -> bool:
+    """Whether a level has a keyword `amount`."""
+    source = _definitions(MODULES[factor])[level] if factor in MODULES else _tree(_file(factor, level))
+    functions = [n for n in ast.walk(source) if isinstance(n, ast.FunctionDef)]
+    return any(a.arg == "amount" for f in functions for a in [*f.args.args, *f.args.kwonlyargs])
 
 
 @cache
 def code_hash(**levels: str) -> str:
     """Identity of the code that trains a run with these levels (factor=level), 16 hex digits."""
-    parts = [_shared()] + [_functions(MODULES[factor])[level] for factor, level in sorted(levels.items())]
+    parts = [_shared()] + [_code(factor, level.partition("-")[0]) for factor, level in sorted(levels.items())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+@cache
+def view_hash(view: str) -> str:
+    """Identity of a view of the data, 16 hex digits."""
+    return hashlib.sha256(_package_code("view", view.partition("-")[0]).encode()).hexdigest()[:16]
 
 
 @cache
@@ -50,27 +71,71 @@ def _vector_instructions() -> str:
     return next((name for name in ("avx512f", "avx2") if name in flags), "default")
 
 
+def _folder(factor: str) -> Path:
+    return VIEWS if factor == "view" else CORE / PACKAGES[factor]
+
+
+def _file(factor: str, level: str) -> Path:
+    return _folder(factor) / f"{level}.py"
+
+
+def _code(factor: str, level: str) -> str:
+    return _function_code(MODULES[factor], level) if factor in MODULES else _package_code(factor, level)
+
+
 @cache
-def _functions(module: str) -> dict[str, str]:
-    """Top-level functions of a level module: name -> canonical source."""
-    tree = ast.parse((CORE / f"{module}.py").read_text())
-    return {node.name: _canonical(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
+def _function_code(module: str, level: str) -> str:
+    """Canonical source of a function and of whatever it uses of its module."""
+    there, wanted, found = _definitions(module), [level], {}
+    while wanted:
+        name = wanted.pop()
+        found[name] = there[name]
+        used = {node.id for node in ast.walk(there[name]) if isinstance(node, ast.Name)}
+        wanted += sorted((used & there.keys()) - found.keys() - set(wanted))
+    return "\n".join(_canonical(node) for _, node in sorted(found.items()))
+
+
+@cache
+def _package_code(factor: str, level: str) -> str:
+    """Canonical source of a file and of the files of its package that it imports."""
+    there = {path.stem: path for path in _folder(factor).glob("*.py") if path.stem != "__init__"}
+    wanted, found = [level], {}
+    while wanted:
+        name = wanted.pop()
+        tree = _tree(there[name])
+        found[name] = "\n".join(_canonical(node) for node in tree.body)
+        imports = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        used = {module.rpartition(".")[2] for module in imports if f".{_folder(factor).name}." in module}
+        wanted += sorted((used & there.keys()) - found.keys() - set(wanted))
+    return "\n".join(f"{name}\n{source}" for name, source in sorted(found.items()))
+
+
+@cache
+def _definitions(module: str) -> dict[str, ast.stmt]:
+    """What a module of levels defines at its top: name -> statement."""
+    found: dict[str, ast.stmt] = {}
+    for node in _tree(CORE / f"{module}.py").body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found[node.name] = node
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id: node for target in targets if isinstance(target, ast.Name)}
+    return found
 
 
 @cache
 def _shared() -> str:
-    """Canonical source of everything in the core that is not a public level function."""
+    """Canonical source of the core's modules that hold no levels."""
     parts = []
     for path in sorted(CORE.glob("*.py")):
-        tree = ast.parse(path.read_text())
-        is_level_module = path.stem in MODULES.values()
-        kept = [
-            n
-            for n in tree.body
-            if not (is_level_module and isinstance(n, ast.FunctionDef) and n.name[0] != "_")
-        ]
-        parts += [path.stem, *(_canonical(node) for node in kept)]
+        if path.stem not in MODULES.values():
+            parts += [path.stem, *(_canonical(node) for node in _tree(path).body)]
     return "\n".join(parts)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _canonical(node: ast.AST) -> str:

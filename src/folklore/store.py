@@ -41,6 +41,7 @@ _RESULTS = [
     ("val_step", pa.list_(pa.int64())),
     ("val_curve", pa.list_(pa.float64())),
     ("grad_norms", pa.list_(pa.float64())),
+    ("measures", pa.map_(pa.string(), pa.float64())),
     ("data_digest", pa.string()),
     ("code_hash", pa.string()),
 ]
@@ -64,7 +65,7 @@ class Store:
         """One row a run, sorted by run key; UsageError when one of `keys` is not there."""
         wanted = None if keys is None else set(keys)
         parts = [path for path, held in self._parts().items() if wanted is None or held & wanted]
-        frame = _read(parts, SCHEMA).to_pandas().drop_duplicates("run_key")
+        frame = _read(parts, SCHEMA).to_pandas(maps_as_pydicts="strict").drop_duplicates("run_key")
         frame = frame.set_index("run_key", drop=False).sort_index()
         frame.index.name = None
         if wanted is None:
@@ -86,7 +87,9 @@ class Store:
 
     def add(self, rows: list[dict], seconds: dict[str, float]) -> None:
         """Add the results of a stack."""
-        _write(self.runs, pa.Table.from_pylist(sorted(rows, key=lambda row: row["run_key"]), SCHEMA))
+        # Arrow takes a map as pairs, and gives it back as a dictionary
+        pairs = [row | {"measures": list(row["measures"].items())} for row in rows]
+        _write(self.runs, pa.Table.from_pylist(sorted(pairs, key=lambda row: row["run_key"]), SCHEMA))
         _write(
             self.timings,
             pa.Table.from_pylist([{"run_key": k, "seconds": s} for k, s in sorted(seconds.items())], TIMINGS),

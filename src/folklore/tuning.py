@@ -115,4 +115,6 @@ def _score(cell: Cell, result: dict) -> float:
         return speed_score(
             cell.target, np.asarray(result["loss_step"]), np.asarray(result["loss_curve"], dtype=float)
         )
-    return float(result["val_accuracy"])
+    if cell.tune_on == "val_accuracy":
+        return float(result["val_accuracy"])
+    return float(np.nan_to_num(dict(result["measures"])[cell.tune_on], nan=-1.0, neginf=-1.0))

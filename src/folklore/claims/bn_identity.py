@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from folklore.core.models import Layout, Parameters
+    from folklore.core.networks import Layout, Parameters
     from folklore.stats.findings import Finding, Table
 
 CLAIM = Claim(
@@ -156,15 +156,13 @@ def _whole_net() -> float:
     import numpy as np
     import torch
 
-    from folklore.core.models import Layout, forward
+    from folklore.core.networks import Layout, forward
 
     rng = np.random.default_rng(5)
     plain, normed = (Layout(6, 3, 3, 12, "tanh", norm) for norm in ("none", "batch"))
     x = torch.from_numpy(rng.standard_normal((1, 50, 6)))
     bare, clothed = _nets(plain, rng)
-    truth, found = (
-        forward(layout, net, x, [], training=False)[0] for layout, net in ((plain, bare), (normed, clothed))
-    )
+    truth, found = (forward(layout, net, x) for layout, net in ((plain, bare), (normed, clothed)))
     return relative_error(found, truth)
 
 
@@ -172,7 +170,7 @@ def _nets(plain: Layout, rng: np.random.Generator) -> tuple[Parameters, Paramete
     """The parameters without and with batch normalisation, the latter with running moments drawn at random."""
     import torch
 
-    from folklore.core.models import Parameters
+    from folklore.core.networks import Parameters
 
     def draw(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.standard_normal((1, *shape)))

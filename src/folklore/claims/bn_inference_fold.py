@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from folklore.core.models import Layout, Parameters
+    from folklore.core.networks import Layout, Parameters
     from folklore.stats.findings import Finding, Table
 
 CLAIM = Claim(
@@ -166,22 +166,22 @@ def _folded_net(given: dict[str, float]) -> float:
     import numpy as np
     import torch
 
-    from folklore.core.models import Layout, forward
+    from folklore.core.networks import Layout, forward
 
     sizes = [int(given[name]) for name in ("inputs", "classes", "depth", "width")]
     normed, plain = (Layout(*sizes, "relu", norm) for norm in ("batch", "none"))
     rng = np.random.default_rng(9)
     net = _net(normed, rng)
     x = torch.from_numpy(rng.standard_normal((1, int(given["rows"]), sizes[0])))
-    truth = forward(normed, net, x, [], training=False)[0]
-    return relative_error(forward(plain, _fold(net, given["eps"]), x, [], training=False)[0], truth)
+    truth = forward(normed, net, x)
+    return relative_error(forward(plain, _fold(net, given["eps"]), x), truth)
 
 
 def _net(layout: Layout, rng: np.random.Generator) -> Parameters:
     """Parameters with running moments as they may be after training."""
     import torch
 
-    from folklore.core.models import Parameters
+    from folklore.core.networks import Parameters
 
     def draw(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.standard_normal((1, *shape)))
@@ -195,7 +195,7 @@ def _net(layout: Layout, rng: np.random.Generator) -> Parameters:
 
 def _fold(net: Parameters, eps: float) -> Parameters:
     """The same function without normalisation: W a and (b - mean) a + beta, the output layer as it is."""
-    from folklore.core.models import Parameters
+    from folklore.core.networks import Parameters
 
     weights, biases = [], []
     for w, b, gain, shift, (mean, variance) in zip(
@@ -229,10 +229,10 @@ def _averaged(batches: torch.Tensor) -> float:
     """What the moving average adds to a variance of 0 in one update, mean over all batches (n, m), per unit of weight."""
     import torch
 
-    from folklore.core import models, norms
+    from folklore.core import networks, norms
 
     zero, one = torch.zeros(len(batches), 1, 1).double(), torch.ones(len(batches), 1, 1).double()
     _, seen = norms.batch(batches[:, :, None], one, zero, None)
-    net = models.Parameters([], [], [], [], [(zero.clone(), zero.clone())])
-    models.update_running(net, [seen], batches.shape[1])
-    return float(net.running[0][1].mean()) / models.RUNNING_WEIGHT
+    net = networks.Parameters([], [], [], [], [(zero.clone(), zero.clone())])
+    networks.update_running(net, [(0, seen, batches.shape[1])])
+    return float(net.running[0][1].mean()) / networks.RUNNING_WEIGHT

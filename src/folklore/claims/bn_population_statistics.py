@@ -143,7 +143,7 @@ def _enumerated(rows: int) -> tuple[float, float, float]:
     """Variance of a small set; means over all its batches of the batch variance and of what one update of the moving average adds."""
     import torch
 
-    from folklore.core.models import RUNNING_WEIGHT, Parameters, update_running
+    from folklore.core.networks import RUNNING_WEIGHT, Parameters, update_running
     from folklore.core.norms import batch
 
     numbers = torch.tensor([-2.0, -0.5, 0.0, 1.0, 4.0], dtype=torch.float64)
@@ -151,7 +151,7 @@ def _enumerated(rows: int) -> tuple[float, float, float]:
     one = torch.ones(len(batches), 1, 1, dtype=torch.float64)
     _, moments = batch(batches, one, 0 * one, None)
     net = Parameters([], [], [], [], [(0 * one, 0 * one)])
-    update_running(net, [moments], rows)
+    update_running(net, [(0, moments, rows)])
     kept = net.running[0][1].mean() / RUNNING_WEIGHT
     return float(numbers.var(correction=0)), float(moments[1].mean()), float(kept)
 
@@ -176,7 +176,7 @@ def _sigma_share_by_integral(rows: int) -> float:
 
 def _bias() -> Table:
     """What averages settle at, as shares of the set's sigma, and how much is averaged."""
-    from folklore.core.models import RUNNING_WEIGHT
+    from folklore.core.networks import RUNNING_WEIGHT
     from folklore.stats.findings import Table
 
     batches = (2 - RUNNING_WEIGHT) / RUNNING_WEIGHT  # of equal weight that are as noisy as the moving average

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
-    from folklore.core.models import Layout, Parameters
+    from folklore.core.networks import Layout, Parameters
     from folklore.stats.findings import Finding, Table
 
     Net = tuple[Layout, Parameters]
@@ -121,7 +121,7 @@ def _net(depth: int, width: int, positive: bool) -> Net:
     """A ReLU net of the project in float64; with positive weights (and inputs) no unit is ever off: it is linear."""
     import torch
 
-    from folklore.core.models import Layout, Parameters, initial
+    from folklore.core.networks import Layout, Parameters, initial
 
     layout = Layout(inputs=6, classes=4, depth=depth, width=width, activation="relu", norm="none")
     drawn = initial(layout, ["he_normal"], [7], torch.device("cpu"))
@@ -132,14 +132,14 @@ def _net(depth: int, width: int, positive: bool) -> Net:
 
 def _run(net: Net, x: torch.Tensor, keep: list[torch.Tensor]) -> torch.Tensor:
     """Logits (M, B, C) with the factors keep[l] (M, 1, H) on hidden layer l, M nets side by side."""
-    from folklore.core.models import Parameters, forward
+    from folklore.core.networks import Parameters, Pass
 
     layout, one = net
     many = len(keep[0])
     weights, biases = ([t.expand(many, -1, -1) for t in ts] for ts in (one.weights, one.biases))
-    return forward(
-        layout, Parameters(weights, biases, [], [], []), x.expand(many, -1, -1), keep, training=False
-    )[0]
+    factors = {("unit", i): factor for i, factor in enumerate(keep)}
+    thinned = Pass(layout, Parameters(weights, biases, [], [], []), factors, training=False)
+    return thinned.logits(x.expand(many, -1, -1))
 
 
 def _average(net: Net, x: torch.Tensor, keep: float) -> torch.Tensor:
@@ -161,7 +161,7 @@ def _whole(net: Net, x: torch.Tensor, factor: float) -> torch.Tensor:
 
 def _scaled_weights(net: Net, x: torch.Tensor, factor: float) -> torch.Tensor:
     """The whole net, the weights that leave dropped units times a factor."""
-    from folklore.core.models import Parameters
+    from folklore.core.networks import Parameters
 
     layout, one = net
     weights = [one.weights[0], *(factor * w for w in one.weights[1:])]

@@ -137,7 +137,7 @@ def _first(init: str, factor: float, classes: int, seeds: int, rows: int) -> tup
     import torch
 
     from folklore.core.evaluation import scores
-    from folklore.core.models import Layout, forward, initial
+    from folklore.core.networks import Layout, forward, initial
 
     layout = Layout(inputs=40, classes=classes, depth=3, width=100, activation="relu", norm="none")
     net = initial(layout, [init] * seeds, range(seeds), torch.device("cpu"))
@@ -146,7 +146,7 @@ def _first(init: str, factor: float, classes: int, seeds: int, rows: int) -> tup
     net.weights[-1] *= factor
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((rows, 40)))
     _, losses = scores(layout, net, x, torch.arange(rows) % classes)
-    logits, _ = forward(layout, net, x.expand(seeds, -1, -1), [], training=False)
+    logits = forward(layout, net, x.expand(seeds, -1, -1))
     return losses, logits.var(dim=2).mean(dim=1).numpy()
 
 

@@ -119,13 +119,13 @@ def _project(rate: float) -> float:
     """How far the project's own factors are from 0 and 1/p, and their probabilities from a mean of 1."""
     import torch
 
-    from folklore.core.batches import Masks
+    from folklore.core.draws import Draws
 
-    masks = Masks([0], [rate], (1, 64, 64), torch.device("cpu"))
-    factors = masks.block(0, 4)
-    keep = 1 - masks.thresholds[0] / 65536  # a unit is dropped when its 16-bit draw is below the threshold
+    draws = Draws([0], [rate], torch.device("cpu")).at(0, 4)
+    factors = draws.keep("dropout/0", (64, 64))
+    keep = 1 - draws.thresholds[0] / 65536  # a unit is dropped when its 16-bit draw is below the threshold
     odd = torch.minimum(factors.abs(), (factors - 1 / keep).abs()).max()
-    return max(float(odd) * keep, abs(keep * float(masks.scales) - 1))
+    return max(float(odd) * keep, abs(keep * float(draws.scales) - 1))
 
 
 def _apart(keep: float, steps: int, rate: float, share: float) -> float:

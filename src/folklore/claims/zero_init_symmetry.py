@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
-    from folklore.core.models import Parameters
+    from folklore.core.networks import Parameters
     from folklore.stats.findings import Check, Finding, Table
 
 CLAIM = Claim(
@@ -144,19 +144,20 @@ def _trained(start: str, activation: str, dropout: float, steps: int, rate: floa
     import numpy as np
     import torch
 
-    from folklore.core.models import Layout, Parameters, initial
-    from folklore.core.steps import make_step
+    from folklore.core.networks import Layout, Parameters, initial
+    from folklore.core.steps import Rule, make_step
 
     layout = Layout(inputs=20, classes=3, depth=2, width=16, activation=activation, norm="none")
     single = initial(layout, [start], [0], torch.device("cpu"))
     net = Parameters([w.double() for w in single.weights], [b.double() for b in single.biases], [], [], [])
-    step, rng = make_step(layout, "sgd", False), np.random.default_rng(0)
+    step, rng = make_step(layout, Rule("sgd")), np.random.default_rng(0)
     hyper = {"lr": torch.full((1, 1, 1), rate).double(), "momentum": torch.zeros(1, 1, 1)}
     state: list[dict[str, torch.Tensor]] = [{} for _ in net.trained()]
     for t in range(steps):
         x = torch.from_numpy(rng.standard_normal((1, 64, 20)))
         keep = torch.from_numpy((rng.random((2, 1, 64, 16)) >= dropout) / (1 - dropout))
-        step(net, state, hyper, x, x[:, :, :3].argmax(dim=2), list(keep), float(t + 1))
+        factors = {("unit", i): factor for i, factor in enumerate(keep)}
+        step(net, state, hyper, x, x[:, :, :3].argmax(dim=2), factors, float(t + 1))
     return net
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from folklore.core.losses import correct, cross_entropy
-from folklore.core.models import Layout, Parameters, forward
+from folklore.core.networks import Layout, Parameters, forward
 
 CHUNK_ROWS = 512  # scored at once; the same for every stack: sums that are cut by its width would depend on the neighbours
 
@@ -20,7 +20,7 @@ def scores(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor) -> tupl
     loss = torch.zeros(runs, dtype=torch.float64, device=x.device)
     for part_x, part_y in zip(x.split(CHUNK_ROWS), y.split(CHUNK_ROWS), strict=True):
         shared_x, shared_y = part_x.expand(runs, -1, -1), part_y.expand(runs, -1)
-        logits, _ = forward(layout, parameters, shared_x, [], training=False)
+        logits = forward(layout, parameters, shared_x)
         right += correct(logits, shared_y)
         loss += cross_entropy(logits, shared_y).double() * len(part_x)
     return (right.double() / len(x)).cpu().numpy(), (loss / len(x)).cpu().numpy()
@@ -28,7 +28,7 @@ def scores(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor) -> tupl
 
 def gradient_norms(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor) -> np.ndarray:
     """Euclidean norm (R, layers) of the loss's gradient by each weight matrix, first layer first, on x (R, B, F) without dropout."""
-    logits, _ = forward(layout, parameters, x, [], training=True)
+    logits = forward(layout, parameters, x, training=True)
     loss = cross_entropy(logits, y).sum()  # the runs share no parameter, so the sum's gradients never mix
     gradients = torch.autograd.grad(loss, parameters.weights)
     return torch.stack([g.flatten(1).norm(dim=1) for g in gradients], dim=1).detach().cpu().numpy()

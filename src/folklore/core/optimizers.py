@@ -4,23 +4,69 @@ Arguments: the parameter w, its gradient g, the learning rate lr (R, 1, 1), `mom
 Keyword-only tensors are the state: the core makes one zero tensor, shaped like w, for each. The formulas are those of
 `torch.optim`, with its default constants. Adding a level is adding a public function here.
 
-FACTORED holds, for levels that are linear in the gradient, the same update with the gradient of a weight matrix still in its two factors
+`_in_factors` adds, to a level that is linear in the gradient, the same update with the gradient of a weight matrix still in its two factors
 (see `folklore.core.affine`): inputs (R, B, in), slopes (R, B, out) and the weight decay (R, 1, 1), if any, in the place of g. A decay of 0
 must not change a bit: the neighbours may have one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from folklore.core.affine import add_gradient
 
 
+def _in_factors(update: Callable) -> Callable:
+    """Attach the update from the factors of the gradient to a level, as its attribute `factored`."""
+
+    def attach(level: Callable) -> Callable:
+        level.factored = update
+        return level
+
+    return attach
+
+
+def _sgd(
+    w: Tensor,
+    inputs: Tensor,
+    slopes: Tensor,
+    decay: Tensor | None,
+    lr: Tensor,
+    momentum: Tensor,
+    t: float,
+) -> None:
+    if decay is not None:
+        w.mul_(1 - lr * decay)
+    add_gradient(w, inputs, slopes * lr, scale=-1.0)
+
+
+def _momentum(
+    w: Tensor,
+    inputs: Tensor,
+    slopes: Tensor,
+    decay: Tensor | None,
+    lr: Tensor,
+    momentum: Tensor,
+    t: float,
+    *,
+    velocity: Tensor,
+) -> None:
+    velocity.mul_(momentum)
+    if decay is not None:
+        velocity.addcmul_(decay, w)
+    add_gradient(velocity, inputs, slopes)
+    w.addcmul_(velocity, lr, value=-1)
+
+
+@_in_factors(_sgd)
 def sgd(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float) -> None:
     """w <- w - lr g."""
     w.addcmul_(g, lr, value=-1)
 
 
+@_in_factors(_momentum)
 def momentum(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, velocity: Tensor) -> None:
     """Heavy ball (Polyak 1964) in PyTorch's form: v <- mu v + g, w <- w - lr v."""
     velocity.mul_(momentum).add_(g)
@@ -58,38 +104,3 @@ def adam(
     scale = (1 - 0.999**t) ** 0.5  # of the root's bias correction, moved to eps and the rate: a pass less
     root = second.sqrt().add_(1e-8 * scale)
     w.addcmul_(first / root, lr * (scale / (1 - 0.9**t)), value=-1)
-
-
-def _sgd(
-    w: Tensor,
-    inputs: Tensor,
-    slopes: Tensor,
-    decay: Tensor | None,
-    lr: Tensor,
-    momentum: Tensor,
-    t: float,
-) -> None:
-    if decay is not None:
-        w.mul_(1 - lr * decay)
-    add_gradient(w, inputs, slopes * lr, scale=-1.0)
-
-
-def _momentum(
-    w: Tensor,
-    inputs: Tensor,
-    slopes: Tensor,
-    decay: Tensor | None,
-    lr: Tensor,
-    momentum: Tensor,
-    t: float,
-    *,
-    velocity: Tensor,
-) -> None:
-    velocity.mul_(momentum)
-    if decay is not None:
-        velocity.addcmul_(decay, w)
-    add_gradient(velocity, inputs, slopes)
-    w.addcmul_(velocity, lr, value=-1)
-
-
-FACTORED = {"sgd": _sgd, "momentum": _momentum}

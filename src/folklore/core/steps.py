@@ -6,45 +6,67 @@ torch.compile was tried and left out: against these eager steps the compiled one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from inspect import getfullargspec
 
 import torch
 from torch import Tensor
 
 from folklore.core import optimizers
-from folklore.core.affine import gradient, trained_affine
+from folklore.core.affine import affine, gradient, trained_affine
 from folklore.core.losses import cross_entropy_slope
-from folklore.core.models import Layout, Parameters, forward, update_running
+from folklore.core.networks import Layout, Parameters, Pass, update_running
 
 State = list[dict[str, Tensor]]
 Hyper = dict[str, Tensor]
-Step = Callable[[Parameters, State, Hyper, Tensor, Tensor, Sequence[Tensor], float], Tensor]
+Factors = Mapping[tuple[str, int], Tensor]
+Step = Callable[[Parameters, State, Hyper, Tensor, Tensor, Factors, float], Tensor]
 
 
-def optimizer_state(optimizer: str, trained: Sequence[Tensor]) -> State:
+@dataclass(frozen=True)
+class Rule:
+    """What an update does, the same for all runs of a stack.
+
+    decays, shrinks, clips: whether any run has weight decay, an L1 penalty, a largest gradient norm. penalised: the weight matrices that
+    decay and shrink ("all", "first" or "last"). frozen: layers that stay as they are.
+    """
+
+    optimizer: str
+    decays: bool = False
+    shrinks: bool = False
+    clips: bool = False
+    penalised: str = "all"
+    frozen: frozenset[int] = frozenset()
+
+
+def optimizer_state(optimizer: str, trained: list[Tensor]) -> State:
     """A zero tensor for each keyword-only argument of the optimizer's function, for each parameter."""
     slots = getfullargspec(getattr(optimizers, optimizer)).kwonlyargs
     return [{slot: torch.zeros_like(w) for slot in slots} for w in trained]
 
 
-def make_step(layout: Layout, optimizer: str, decays: bool) -> Step:
+def make_step(layout: Layout, rule: Rule) -> Step:
     """A function that makes one update in place and returns the losses (R,) before it.
 
     Weights and biases are updated inside the backward pass, as soon as the layer before has its slopes: nothing is kept, and where
-    the optimizer allows it, no gradient is ever written out.
+    the optimizer allows it, no gradient is ever written out. Where a pass uses weights more than once, or gradients are clipped, the
+    updates wait for the end of the backward pass.
     """
 
-    def step(parameters, state, hyper, x, y, keep, t):
+    def step(parameters, state, hyper, x, y, factors, t):
         for tensor in parameters.trained():
             tensor.requires_grad_()
-        update = _Update(optimizer, decays, parameters, state, hyper, t)
-        logits, seen = forward(layout, parameters, x, keep, training=True, linear=update.linear)
+        update = _Update(layout, rule, parameters, state, hyper, factors, t)
+        net = Pass(layout, parameters, factors, training=True, linear=update.linear)
+        logits = net.logits(x)
         losses, slope = cross_entropy_slope(logits.detach(), y)
         torch.autograd.backward(logits, slope)
         with torch.no_grad():
-            update.norms()
-            update_running(parameters, [(m.detach(), v.detach()) for m, v in seen], x.shape[1])
+            update.finish()
+            update_running(parameters, net.seen)
         return losses
 
     return step
@@ -54,39 +76,107 @@ class _Update:
     """What one update does to each parameter once its slopes are known."""
 
     def __init__(
-        self, optimizer: str, decays: bool, parameters: Parameters, state: State, hyper: Hyper, t: float
+        self,
+        layout: Layout,
+        rule: Rule,
+        parameters: Parameters,
+        state: State,
+        hyper: Hyper,
+        factors: Factors,
+        t: float,
     ) -> None:
-        self.plain, self.factored = getattr(optimizers, optimizer), optimizers.FACTORED.get(optimizer)
-        self.decay = hyper["weight_decay"] if decays else None
-        self.parameters, self.state = parameters, state
+        self.rule, self.parameters, self.state, self.hyper, self.factors = (
+            rule,
+            parameters,
+            state,
+            hyper,
+            factors,
+        )
+        self.plain = getattr(optimizers, rule.optimizer)
+        self.factored = getattr(self.plain, "factored", None)
         self.numbers = (hyper["lr"], hyper["momentum"], t)
+        self.waits = layout.anatomy.reuses or rule.clips
+        self.waiting: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
 
     def linear(self, i: int, h: Tensor) -> Tensor:
         """The affine map of layer i, whose backward pass updates it."""
-        return trained_affine(
-            h,
+        weights, bias, mask = (
             self.parameters.weights[i],
             self.parameters.biases[i],
-            lambda inputs, slopes: self._affine(i, inputs, slopes),
+            self.factors.get(("weight", i)),
         )
+        if mask is not None:
+            weights = weights.detach() * mask
+        if i in self.rule.frozen:
+            return affine(h, weights.detach(), bias.detach())
+        return trained_affine(h, weights, bias, partial(self._receive, i))
 
-    def norms(self) -> None:
-        """Gains and shifts, which autograd has given gradients."""
+    def finish(self) -> None:
+        """What waits for the end of the backward pass: shared or clipped weights; gains and shifts, which autograd gave gradients."""
+        factors = {i: tuple(map(_joined, zip(*pairs, strict=True))) for i, pairs in self.waiting.items()}
+        if self.rule.clips:
+            factors = self._clipped(factors)
+        for i, (inputs, slopes) in factors.items():
+            self._affine(i, inputs, slopes)
         first = 2 * len(self.parameters.weights)
-        tensors = [*self.parameters.gains, *self.parameters.shifts]
-        for tensor, slots in zip(tensors, self.state[first:], strict=True):
+        for tensor, slots in zip(self._norms(), self.state[first:], strict=True):
             if tensor.grad is not None:
                 self.plain(tensor, tensor.grad, *self.numbers, **slots)
                 tensor.grad = None
 
+    def _norms(self) -> list[Tensor]:
+        return [*self.parameters.gains, *self.parameters.shifts]
+
+    def _receive(self, i: int, inputs: Tensor, slopes: Tensor) -> None:
+        if self.waits:
+            self.waiting[i].append((inputs, slopes))
+        else:
+            self._affine(i, inputs, slopes)
+
+    def _clipped(self, factors: dict[int, tuple[Tensor, Tensor]]) -> dict[int, tuple[Tensor, Tensor]]:
+        """Gradients scaled down to the norm `clip` (R, 1, 1) where a run's is larger, as `torch.nn.utils.clip_grad_norm_`; 0: left alone."""
+        grads = [g for i, (x, s) in factors.items() for g in (self._gradient(i, x, s), s.sum(dim=1))]
+        grads += [tensor.grad for tensor in self._norms() if tensor.grad is not None]
+        norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in grads]).sum(dim=0).sqrt().view(-1, 1, 1)
+        clip = self.hyper["clip"]
+        scale = torch.where(clip > 0, (clip / (norm + 1e-6)).clamp(max=1.0), torch.ones_like(clip))
+        for tensor in self._norms():
+            if tensor.grad is not None:
+                tensor.grad.mul_(scale)
+        return {i: (inputs, slopes * scale) for i, (inputs, slopes) in factors.items()}
+
+    def _gradient(self, i: int, inputs: Tensor, slopes: Tensor) -> Tensor:
+        """By weight matrix i; a masked weight has the gradient that its mask lets through."""
+        g, mask = gradient(inputs, slopes, like=self.parameters.weights[i]), self.factors.get(("weight", i))
+        return g if mask is None else g.mul_(mask)
+
     def _affine(self, i: int, inputs: Tensor, slopes: Tensor) -> None:
         weights, bias = self.parameters.weights[i], self.parameters.biases[i]
         slots, bias_slots = self.state[i], self.state[i + len(self.parameters.weights)]
-        if self.factored:
-            self.factored(weights, inputs, slopes, self.decay, *self.numbers, **slots)
+        penalised = self._penalised(i)
+        # L2 acts on weight matrices, not on biases, gains and shifts
+        decay = self.hyper["weight_decay"] if self.rule.decays and penalised else None
+        if self.factored and ("weight", i) not in self.factors:
+            self.factored(weights, inputs, slopes, decay, *self.numbers, **slots)
         else:
-            g = gradient(inputs, slopes, like=weights)
-            if self.decay is not None:  # L2 acts on weight matrices, not on biases, gains and shifts
-                g.addcmul_(self.decay, weights)
+            g = self._gradient(i, inputs, slopes)
+            if decay is not None:
+                g.addcmul_(decay, weights)
             self.plain(weights, g, *self.numbers, **slots)
+        if self.rule.shrinks and penalised:
+            _shrink(weights, self.hyper["lr"] * self.hyper["l1"])
         self.plain(bias, slopes.sum(dim=1, keepdim=True), *self.numbers, **bias_slots)
+
+    def _penalised(self, i: int) -> bool:
+        which = {"first": 0, "last": len(self.parameters.weights) - 1}
+        return which.get(self.rule.penalised, i) == i
+
+
+def _joined(parts: tuple[Tensor, ...]) -> Tensor:
+    """The rows of all uses of a weight matrix: its gradient is the sum over all of them."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _shrink(weights: Tensor, by: Tensor) -> None:
+    """The proximal step of an L1 penalty, soft thresholding in place (Daubechies et al. 2004): exact zeros, which a subgradient never gives."""
+    weights.copy_(weights.sign() * (weights.abs() - by).clamp_(min=0.0))

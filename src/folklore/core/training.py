@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from folklore.core import schedules
-from folklore.core.batches import Batches, Masks
+from folklore.core import augmentations, lookup, masks, schedules
+from folklore.core.batches import Batches
+from folklore.core.draws import Draws
 from folklore.core.evaluation import gradient_norms, scores
-from folklore.core.models import Layout, forward, initial
-from folklore.core.steps import make_step, optimizer_state
+from folklore.core.networks import Layout, Pass, initial
+from folklore.core.steps import Rule, make_step, optimizer_state
 
 # inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory
 BLOCK_NUMBERS = 1 << 21
@@ -27,22 +29,32 @@ class Spec(Protocol):
     """What the core reads of a run's specification; see `folklore.grid.Run`."""
 
     n_train: int
+    model: str
     depth: int
     width: int
     init: str
+    bias: float
     activation: str
     norm: str
     dropout: float
+    mask: str
     batch_size: int
+    order: str
+    augmentation: str
     optimizer: str
     momentum: float
     weight_decay: float
+    l1: float
+    penalised: str
+    clip: float
     lr: float
     schedule: str
     updates: int
     seed: int
     score_test: bool
     loss_points: int
+    procedure: str
+    probe: str
 
 
 class Data(Protocol):
@@ -77,63 +89,100 @@ def train(
 
 
 class Stack:
-    """The tensors of runs that train together."""
+    """Runs that train together, and what procedures and probes may use of them.
+
+    runs (all of one graph; `one` is the first), data, layout, parameters, state (of the optimizer), hyper (columns (R, 1, 1)), measures
+    (a name -> an array (R,)), done (updates made), losses (U, R).
+    """
 
     def __init__(self, runs: Sequence[Spec], data: Data, device: torch.device) -> None:
         one, seeds = runs[0], [run.seed for run in runs]
         self.runs, self.one, self.data, self.device = runs, one, data, device
-        self.layout = Layout(
-            data.pool_x.shape[1], data.classes, one.depth, one.width, one.activation, one.norm
-        )
+        inputs = data.pool_x.shape[1]
+        self.layout = Layout(inputs, data.classes, one.depth, one.width, one.activation, one.norm, one.model)
         self.parameters = initial(self.layout, [run.init for run in runs], seeds, device)
+        for bias in self.parameters.biases[:-1]:
+            bias.add_(self.column("bias"))
         self.state = optimizer_state(one.optimizer, self.parameters.trained())
-        self.hyper = {name: self._column(name) for name in ("lr", "momentum", "weight_decay")}
-        self.batches = Batches(*self._tensors("pool"), seeds, one.n_train, one.batch_size)
-        self.masks = Masks(
-            seeds, [run.dropout for run in runs], (one.depth, one.batch_size, one.width), device
+        self.hyper = {name: self.column(name) for name in ("lr", "momentum", "weight_decay", "l1", "clip")}
+        self.batches = Batches(*self.tensors("pool"), seeds, one.n_train, one.batch_size, one.order)
+        self.draws = Draws(seeds, [run.dropout for run in runs], device)
+        self.rule = Rule(
+            one.optimizer,
+            decays=any(run.weight_decay for run in runs),
+            shrinks=any(run.l1 for run in runs),
+            clips=any(run.clip for run in runs),
+            penalised=one.penalised,
         )
-        self.step = make_step(self.layout, one.optimizer, any(run.weight_decay for run in runs))
+        self.measures: dict[str, np.ndarray] = {}
+        self.done, self.losses = 0, np.full((one.updates, len(runs)), np.nan, dtype=np.float32)
+        self.marks, self.checks = curve_marks(one.updates, VALIDATION_POINTS), []
+        self.tick: Callable[[float], None] = lambda fraction: None
+
+    @property
+    def rule(self) -> Rule:
+        """What an update does; a procedure may set another, such as one that freezes layers."""
+        return self._rule
+
+    @rule.setter
+    def rule(self, rule: Rule) -> None:
+        self._rule, self._step = rule, make_step(self.layout, rule)
 
     def train(self, tick: Callable[[float], None]) -> list[dict]:
-        """All updates, then the final scores."""
-        updates, norms = self.one.updates, self._gradient_norms()
-        marks, checks = curve_marks(updates, VALIDATION_POINTS), []
-        losses = np.full((updates, len(self.runs)), np.nan, dtype=np.float32)
-        done = 0
-        while done < updates:
-            steps = self._block_length(done, marks)
-            losses[done : done + steps] = self._block(done, steps)
-            done += steps
-            if done in marks:
-                checks.append(self._score("val", VALIDATION_ROWS)[0])
-            tick(done / updates)
-        return self._results(losses, marks, np.stack(checks), norms)
+        """All updates as the runs' procedure makes them, then the final scores."""
+        self.tick = tick
+        norms = self._gradient_norms()
+        lookup.from_file("procedures", self.one.procedure, "train")(self)
+        if self.done != self.one.updates:
+            raise RuntimeError(
+                f"procedure {self.one.procedure}: {self.done} of {self.one.updates} updates made"
+            )
+        self.measures |= lookup.from_file("probes", self.one.probe, "measure")(self)
+        return self._results(norms)
+
+    def advance(self, until: int) -> None:
+        """Make the updates up to number `until`, with validation scores on the way."""
+        while self.done < until:
+            steps = self._block_length(until)
+            self.losses[self.done : self.done + steps] = self._block(self.done, steps)
+            self.done += steps
+            if self.done in self.marks:
+                self.checks.append(self.score("val", VALIDATION_ROWS)[0])
+            self.tick(self.done / self.one.updates)
 
     def _block(self, first: int, steps: int) -> np.ndarray:
         """Losses (S, R) of the updates first .. first + S - 1; nothing is read back from the device in between."""
         x, y = self.batches.block(first, steps)
-        keep, losses, base = self.masks.block(first, steps), [], self.hyper["lr"]
-        factor = getattr(schedules, self.one.schedule)
+        draws = self.draws.at(first, steps)
+        x, factors = lookup.function(augmentations, self.one.augmentation)(x, draws), self._factors(draws)
+        losses, base, factor = [], self.hyper["lr"], getattr(schedules, self.one.schedule)
         for i in range(steps):
             t = first + i + 1
             hyper = self.hyper | {"lr": base * factor(t, self.one.updates)}
-            drops = [] if keep is None else list(keep[i])
-            losses.append(self.step(self.parameters, self.state, hyper, x[i], y[i], drops, float(t)))
+            now = {site: block[i] for site, block in factors.items()}
+            losses.append(self._step(self.parameters, self.state, hyper, x[i], y[i], now, float(t)))
         return torch.stack(losses).cpu().numpy()
 
-    def _block_length(self, done: int, marks: Sequence[int]) -> int:
-        per_step = (
-            self.one.batch_size
-            * len(self.runs)
-            * (self.layout.inputs + (self.layout.depth * self.layout.width if self.masks.active else 0))
-        )
-        ahead = min(mark for mark in marks if mark > done) - done
-        return max(1, min(BLOCK_NUMBERS // per_step, ahead, self.batches.steps_left(done)))
+    def _factors(self, draws: Draws) -> dict[tuple[str, int], Tensor]:
+        """What dropout multiplies at each site, (S, R, ...)."""
+        drawn = lookup.function(masks, self.one.mask)(draws, self.one.batch_size, self.layout.anatomy)
+        return {site: factor for site, factor in drawn.items() if factor is not None}
+
+    def _block_length(self, until: int) -> int:
+        ahead = min(until, *(mark for mark in self.marks if mark > self.done)) - self.done
+        return max(1, min(BLOCK_NUMBERS // self._numbers, ahead, self.batches.steps_left(self.done)))
+
+    @cached_property
+    def _numbers(self) -> int:
+        """Numbers of one update's inputs and factors."""
+        factors = self._factors(self.draws.at(0, 1)).values()
+        inputs = self.one.batch_size * len(self.runs) * self.layout.inputs
+        return inputs + sum(factor.numel() for factor in factors)
 
     def _gradient_norms(self) -> np.ndarray:
         for weight in self.parameters.weights:
             weight.requires_grad_()
-        return gradient_norms(self.layout, self.parameters, *self._training_rows(GRADIENT_ROWS))
+        return gradient_norms(self.layout, self.parameters, *self.training_rows(GRADIENT_ROWS))
 
     def _recalibrated_accuracy(self) -> np.ndarray | None:
         """Test accuracy (R,) with the moving averages replaced by the moments of RECALIBRATION_ROWS training rows at once.
@@ -142,35 +191,37 @@ class Stack:
         """
         if not self.parameters.running or not any(run.score_test for run in self.runs):
             return None
-        x, _ = self._training_rows(RECALIBRATION_ROWS)
+        x, _ = self.training_rows(RECALIBRATION_ROWS)
         with torch.no_grad():
-            _, seen = forward(self.layout, self.parameters, x, [], training=True)
-        if not seen:
+            net = Pass(self.layout, self.parameters, {}, training=True)
+            net.logits(x)
+        if not net.seen:
             return None
-        kept, rows = self.parameters.running, x.shape[1]
-        self.parameters.running = [(mean, variance * (rows / (rows - 1))) for mean, variance in seen]
-        accuracy, _ = self._score("test")
+        kept, self.parameters.running = self.parameters.running, list(self.parameters.running)
+        for i, (mean, variance), rows in net.seen:
+            self.parameters.running[i] = (mean, variance * (rows / (rows - 1)))
+        accuracy, _ = self.score("test")
         self.parameters.running = kept
         return accuracy
 
-    def _training_rows(self, rows: int) -> tuple[Tensor, Tensor]:
+    def training_rows(self, rows: int) -> tuple[Tensor, Tensor]:
         """The first training rows of every run, (R, B, F) and (R, B)."""
         index = torch.from_numpy(np.ascontiguousarray(self.batches.rows[:, :rows])).to(self.device)
         return self.batches.x[index], self.batches.y[index]
 
-    def _score(self, split: str, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        x, y = self._tensors(split)
+    def score(self, split: str, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Accuracy and loss (R,) on the first rows (all by default) of "val" or "test"."""
+        x, y = self.tensors(split)
         return scores(self.layout, self.parameters, x[:rows], y[:rows])
 
-    def _results(
-        self, losses: np.ndarray, marks: list[int], checks: np.ndarray, norms: np.ndarray
-    ) -> list[dict]:
+    def _results(self, norms: np.ndarray) -> list[dict]:
+        losses, checks = self.losses, np.stack(self.checks)
         ends = curve_marks(self.one.updates, self.one.loss_points)
         starts = np.array([0, *ends[:-1]])
         curve = np.add.reduceat(losses.astype(np.float64), starts, axis=0) / np.diff([0, *ends])[:, None]
-        val_accuracy, val_loss = self._score("val")
+        val_accuracy, val_loss = self.score("val")
         test_accuracy, test_loss = (
-            self._score("test") if any(r.score_test for r in self.runs) else (val_accuracy,) * 2
+            self.score("test") if any(r.score_test for r in self.runs) else (val_accuracy,) * 2
         )
         recalibrated = self._recalibrated_accuracy()
         bad = first_bad(losses, val_loss)
@@ -194,18 +245,21 @@ class Stack:
                     else chance,
                     "loss_step": ends,
                     "loss_curve": [float(v) for v in curve[:, r].astype(np.float32)],
-                    "val_step": marks,
+                    "val_step": self.marks,
                     "val_curve": [float(v) for v in checks[:, r]],
                     "grad_norms": [float(v) for v in norms[r]],
+                    "measures": {name: float(values[r]) for name, values in sorted(self.measures.items())},
                 }
             )
         return results
 
-    def _tensors(self, split: str) -> tuple[Tensor, Tensor]:
+    def tensors(self, split: str) -> tuple[Tensor, Tensor]:
+        """Inputs (N, F) and labels (N,) of "pool", "val" or "test"."""
         x, y = (getattr(self.data, f"{split}_{axis}") for axis in "xy")
         return torch.from_numpy(x).to(self.device), torch.from_numpy(y).to(self.device)
 
-    def _column(self, name: str) -> Tensor:
+    def column(self, name: str) -> Tensor:
+        """A number of each run's specification, (R, 1, 1)."""
         values = [getattr(run, name) for run in self.runs]
         return torch.tensor(values, dtype=torch.float32, device=self.device).view(-1, 1, 1)
 

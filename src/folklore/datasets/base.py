@@ -68,7 +68,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Arrays:
-    """A data set ready for training: x float32 (N, F), y int64 (N,); `digest` is the sha256 of all six."""
+    """A data set ready for training: x float32 (N, F), y int64 (N,); `digest` is the sha256 of all six.
+
+    `source`: the arrays of an earlier task, where a view makes one (see `folklore.datasets.views`).
+    """
 
     name: str
     digest: str
@@ -79,6 +82,7 @@ class Arrays:
     val_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
+    source: Arrays | None = None
 
 
 ARRAY_NAMES = ("pool_x", "pool_y", "val_x", "val_y", "test_x", "test_y")

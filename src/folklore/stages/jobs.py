@@ -16,6 +16,7 @@ from pathlib import Path
 
 from folklore import cost, datasets
 from folklore.choices import confirming, read_choices
+from folklore.datasets.views import seen
 from folklore.errors import UsageError
 from folklore.grid import Run
 from folklore.plan import Job, Plan, make_plan
@@ -30,7 +31,8 @@ class Trainer:
     def __init__(self, out: Path, progress: Progress) -> None:
         self.store, self.data_root, self.progress = Store(out), out / "data", progress
         self.known = {}
-        self.arrays = {}
+        self.arrays: dict[str, datasets.Arrays] = {}
+        self.views: dict[tuple[str, str], datasets.Arrays] = {}
 
     def load(self, keys: Sequence[str]) -> None:
         """Read what the store holds of these keys."""
@@ -55,16 +57,21 @@ class Trainer:
     def _train(self, stack: Sequence[Run]) -> None:
         from folklore.core.training import train
 
-        name = stack[0].data
-        if name not in self.arrays:
-            self.arrays[name] = datasets.load(name, self.data_root)
-        data, start = self.arrays[name], time.process_time()
+        data, start = self._data(stack[0]), time.process_time()
         results = train(stack, data, tick=lambda done: self.progress.training(stack, done))
         each = (time.process_time() - start) / len(stack)
         rows = [row(run, result, data.digest) for run, result in zip(stack, results, strict=True)]
         self.store.add(rows, {r["run_key"]: each for r in rows})
         self.known |= {r["run_key"]: r for r in rows}
         self.progress.finished(stack, trained=True)
+
+    def _data(self, run: Run) -> datasets.Arrays:
+        """The run's view of its data set."""
+        if run.data not in self.arrays:
+            self.arrays[run.data] = datasets.load(run.data, self.data_root)
+        if (run.data, run.view) not in self.views:
+            self.views[run.data, run.view] = seen(self.arrays[run.data], run.view)
+        return self.views[run.data, run.view]
 
 
 def tune_job(job: Job, train: Trainer) -> dict:

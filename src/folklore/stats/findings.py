@@ -22,6 +22,11 @@ Weights = Mapping[str, float]
 Measure = Callable[[pd.DataFrame], pd.Series]
 
 
+def measured(name: str) -> Measure:
+    """What a run's procedure or probe has measured under this name; NaN where it has not."""
+    return lambda runs: runs["measures"].map(lambda found: found.get(name, np.nan)).astype(float)
+
+
 @dataclass(frozen=True)
 class Row:
     """One arm of the table: mean of its measure with a 95 % interval."""

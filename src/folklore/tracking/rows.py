@@ -34,7 +34,17 @@ SCORES = {
     "seconds": "seconds",
 }
 NOT_PARAMETERS = frozenset(
-    {"run_key", "status", "diverged_step", "grad_norms", "data_digest", "code_hash", "commit", "dirty"}
+    {
+        "run_key",
+        "status",
+        "diverged_step",
+        "grad_norms",
+        "measures",
+        "data_digest",
+        "code_hash",
+        "commit",
+        "dirty",
+    }
     | {"variant", "arm", "replicate", "cell", "chosen", "edge"}
     | {*GROWING, *SCORES.values()}
     | {column for pair in CURVES.values() for column in pair}
@@ -112,12 +122,18 @@ def run_metrics(row: Mapping[str, Any], timestamp: int) -> list[Metric]:
     points = [(name, 0, row.get(column)) for name, column in SCORES.items()]
     for name, (steps, values) in CURVES.items():
         points += [(name, step, value) for step, value in _thinned(_listed(row, steps), _listed(row, values))]
+    points += [(name, 0, value) for name, value in _measures(row).items()]
     norms = _listed(row, "grad_norms")
     # The step of this one is the layer, from 1.
     layers = range(1, len(norms) + 1)
     points += [("grad_norm_by_layer", layer, norm) for layer, norm in _thinned(layers, norms)]
     finite = [(name, int(step), float(value)) for name, step, value in points if is_finite(value)]
     return [Metric(name, value, timestamp, step) for name, step, value in finite]
+
+
+def _measures(row: Mapping[str, Any]) -> dict[str, float]:
+    value = row.get("measures")
+    return value if isinstance(value, dict) else {}
 
 
 def _listed(row: Mapping[str, Any], column: str) -> Sequence[Any]:

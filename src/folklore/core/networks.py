@@ -1,0 +1,179 @@
+"""Networks of a stack: parameters with a leading run axis, and one pass through a net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from inspect import getfullargspec
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from folklore.core import activations, initializers, lookup, norms
+from folklore.core.affine import affine, stored
+from folklore.core.norms import Moments
+from folklore.core.randomness import generator
+
+RUNNING_WEIGHT = 0.1
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The parameters of a net. fans: (fan_in, fan_out) of each weight matrix, first layer first, the output's last; fan_out counts all
+    pieces of a unit. normed: width of each place that is normalised. dropped: (positions, units) of each place with dropout.
+    reuses: whether one pass uses a weight matrix more than once.
+    """
+
+    fans: tuple[tuple[int, int], ...]
+    normed: tuple[int, ...]
+    dropped: tuple[tuple[int, int], ...]
+    reuses: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the graph of a net depends on. `model`: a file of `folklore.core.models`."""
+
+    inputs: int
+    classes: int
+    depth: int
+    width: int
+    activation: str
+    norm: str
+    model: str = "mlp"
+
+    @property
+    def pieces(self) -> int:
+        """Affine maps that one hidden unit takes the maximum of."""
+        keywords = getfullargspec(getattr(activations, self.activation)).kwonlydefaults or {}
+        return keywords.get("pieces", 1)
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        return lookup.from_file("models", self.model, "anatomy")(self)
+
+    @property
+    def fans(self) -> tuple[tuple[int, int], ...]:
+        return self.anatomy.fans
+
+
+@dataclass
+class Parameters:
+    """Tensors of a stack. weights[l] (R, in, out); biases[l] (R, 1, out); gains, shifts and running moments (R, 1, out)."""
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    gains: list[Tensor]
+    shifts: list[Tensor]
+    running: list[Moments]
+
+    def trained(self) -> list[Tensor]:
+        return [*self.weights, *self.biases, *self.gains, *self.shifts]
+
+    def with_trained(self, tensors: Sequence[Tensor]) -> Parameters:
+        """The same parameters, the trained ones replaced, in the order of `trained`."""
+        a = len(self.weights)
+        b = a + len(self.biases)
+        c = b + len(self.gains)
+        return Parameters(
+            list(tensors[:a]), list(tensors[a:b]), list(tensors[b:c]), list(tensors[c:]), self.running
+        )
+
+
+def initial(layout: Layout, inits: Sequence[str], seeds: Sequence[int], device: torch.device) -> Parameters:
+    """Initial parameters of a stack, run r by level `inits[r]` with seed `seeds[r]`; biases and shifts 0, gains 1."""
+    runs = len(seeds)
+
+    def fill(value: float, width: int) -> Tensor:
+        return torch.full((runs, 1, width), value, device=device)
+
+    def drawn(layer: int) -> Tensor:
+        each = [_weights(layout, layer, n, s) for n, s in zip(inits, seeds, strict=True)]
+        return stored(torch.from_numpy(np.stack(each)).to(device))
+
+    weights = [drawn(layer) for layer in range(len(layout.fans))]
+    normed = layout.anatomy.normed if layout.norm != "none" else ()
+    return Parameters(
+        weights,
+        [fill(0.0, out) for _, out in layout.fans],
+        [fill(1.0, out) for out in normed],
+        [fill(0.0, out) for out in normed],
+        [(fill(0.0, out), fill(1.0, out)) for out in normed],
+    )
+
+
+def _weights(layout: Layout, layer: int, init: str, seed: int) -> np.ndarray:
+    fan_in, fan_out = layout.fans[layer]
+    pieces = layout.pieces if layer < len(layout.fans) - 1 else 1
+    rng = generator(seed, f"init/{layer}")
+    # each piece of a maxout unit is an affine map of its own: its fan_out is the layer's width, not all pieces together
+    drawn = [getattr(initializers, init)(rng, fan_in, fan_out // pieces) for _ in range(pieces)]
+    return np.concatenate(drawn, axis=1).astype(np.float32)
+
+
+class Pass:
+    """One pass through a net: what a model's `forward` is written with. Rows are (R, B, features).
+
+    `factors`: what dropout multiplies at each site, see `folklore.core.masks`. `linear`: the affine map of a layer's number and its
+    inputs, where the plain one will not do. `seen` collects (place, batch moments, rows) wherever a norm has any.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        parameters: Parameters,
+        factors: Mapping[tuple[str, int], Tensor],
+        *,
+        training: bool,
+        linear: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> None:
+        self.layout, self.parameters, self.factors, self.training = layout, parameters, factors, training
+        self.seen: list[tuple[int, Moments, int]] = []
+        self._linear = linear
+        self._activation = getattr(activations, layout.activation)
+        self._norm = lookup.function(norms, layout.norm)
+
+    def linear(self, i: int, h: Tensor) -> Tensor:
+        """Rows (R, B, in) to (R, B, out) by weight matrix i and its bias."""
+        if self._linear:
+            return self._linear(i, h)
+        return affine(h, self.parameters.weights[i], self.parameters.biases[i])
+
+    def norm(self, i: int, h: Tensor) -> Tensor:
+        """Normalised at place i, where the net has a norm."""
+        if not self.parameters.gains:
+            return h
+        moments = None if self.training else self.parameters.running[i]
+        h, batch = self._norm(h, self.parameters.gains[i], self.parameters.shifts[i], moments)
+        self.seen += [(i, batch, h.shape[1])] if batch else []
+        return h
+
+    def activate(self, h: Tensor) -> Tensor:
+        return self._activation(h)
+
+    def drop(self, i: int, h: Tensor) -> Tensor:
+        """Dropout after hidden layer i."""
+        factor = self.factors.get(("unit", i))
+        return h if factor is None else h * factor
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(R, B, C) of inputs (R, B, F)."""
+        factor = self.factors.get(("input", 0))
+        return lookup.from_file("models", self.layout.model, "forward")(
+            self, x if factor is None else x * factor
+        )
+
+
+def forward(layout: Layout, parameters: Parameters, x: Tensor, *, training: bool = False) -> Tensor:
+    """Logits (R, B, C) of inputs (R, B, F), without dropout; with the batch's own moments in training."""
+    return Pass(layout, parameters, {}, training=training).logits(x)
+
+
+def update_running(parameters: Parameters, seen: Sequence[tuple[int, Moments, int]]) -> None:
+    """In place: moving averages of mean and unbiased variance, weight .1, as `torch.nn.BatchNorm1d` keeps them."""
+    for i, (batch_mean, batch_variance), rows in seen:
+        mean, variance = parameters.running[i]
+        mean.lerp_(batch_mean.detach(), RUNNING_WEIGHT)
+        variance.lerp_(batch_variance.detach() * (rows / (rows - 1)), RUNNING_WEIGHT)
