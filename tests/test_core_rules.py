@@ -175,3 +175,18 @@ def test_advancing_by_pieces_changes_nothing() -> None:
     assert len(whole.checks) == len(pieces.checks) == len(whole.marks)
     for a, b in zip(whole.parameters.trained(), pieces.parameters.trained(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_fixed_weight_mask_keeps_removed_weights_at_zero() -> None:
+    """What pruning relies on: weights at zero under a mask stay there, the others train."""
+    stack = Stack([replace(BASE, updates=20, seed=s, optimizer="adam") for s in (1, 2)], DATA, CPU)
+    kept = (
+        torch.rand(stack.parameters.weights[0].shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    ).float()
+    stack.parameters.weights[0].mul_(kept)
+    stack.fixed["weight", 0] = kept
+    before = stack.parameters.weights[0].clone()
+    stack.advance(20)
+    after = stack.parameters.weights[0].detach()
+    assert not after[kept == 0].any()
+    assert (after[kept == 1] != before[kept == 1]).double().mean() > 0.9

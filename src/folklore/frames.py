@@ -72,6 +72,13 @@ class Frames:
             "arm": cell.label,
             "cell": cell.key,
             "replicate": replicate,
-            "chosen": np.isclose(run.lr, outcome.get("lr", run.lr)),
+            "chosen": phase == "confirm"
+            or (phase == "tune" and np.isclose(run.lr, _nearest(outcome, run.lr))),
             "edge": outcome.get("edge", ""),
         }
+
+
+def _nearest(outcome: dict, default: float) -> float:
+    """Of the rates that were tuned, the one nearest to the choice, which may lie between two."""
+    rates = [float(rate) for rate in outcome.get("rates", {})]
+    return min(rates, key=lambda rate: abs(np.log(rate / outcome["lr"])), default=default)

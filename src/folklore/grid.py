@@ -139,6 +139,7 @@ class Study:
     A cell may fix `lr` (then it is not tuned) or follow another arm's tuned rate by `lr_of` (an arm's label) and `lr_times`.
     Budget of a run: max(samples / batch_size, updates) updates, or `cell_updates` given in the cell as `updates`.
     tune_on: "val_accuracy", "steps" (to the training loss `target`), or the name of a measure that is better when it is higher.
+    half_replicates: replicates, on the main ground, of what half as many rates would have chosen: a headline claim's robustness row.
     seconds: core-seconds that the study may cost in the laptop profile.
     """
 
@@ -149,7 +150,7 @@ class Study:
     rates: Rates = Rates()
     tuning_seeds: int = 3
     replicates: int = 32
-    half_replicates: int = 16
+    half_replicates: int = 0
     samples: int = 0
     updates: int = 0
     tune_on: str = "val_accuracy"
@@ -163,7 +164,8 @@ class Study:
         yield "main", self
         for variant in self.variants:
             fixed = {**self.fixed, **variant.fixed}
-            yield variant.label, replace(self, **{**variant.study, "fixed": fixed, "variants": ()})
+            changed = {"half_replicates": 0, **variant.study, "fixed": fixed, "variants": ()}
+            yield variant.label, replace(self, **changed)
 
     def levels_of_cells(self) -> list[dict[str, object]]:
         """What each cell changes: the crossing of the factors, or the listed cells."""

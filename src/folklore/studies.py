@@ -100,11 +100,8 @@ def scaled(study: Study, profile: ProfileConfig) -> Study:
 
     variants = tuple(capped_variant(v) for v in study.variants)
     numbers = {name: cap(getattr(study, name), most) for name, most in capped.items()}
-    grounds = (
-        (*variants, *_further_grounds(study))
-        if profile.further_grounds and study.target is None
-        else variants
-    )
+    further = profile.further_grounds and study.target is None and study.tuning_seeds > 1
+    grounds = (*variants, *_further_grounds(study)) if further else variants
     return replace(study, rates=rates, variants=grounds, **numbers)
 
 
@@ -117,9 +114,7 @@ def _capped_rates(rates: Rates, profile: ProfileConfig) -> Rates:
 
 
 def _further_grounds(study: Study) -> tuple[Variant, ...]:
-    """Twice the width and twice the budget. (A study of steps to a target has a target of its own for each ground.)"""
-    if study.half_replicates == 0:  # not a study of claims
-        return ()
+    """Twice the width and twice the budget, for claims. (A study of steps to a target has a target of its own for each ground.)"""
     wide = {"width": 2 * int(study.fixed.get("width", Run().width))}
     longer = {"samples": 2 * study.samples, "updates": 2 * study.updates}
     return Variant("twice the width", fixed=wide), Variant("twice the budget", study=longer)

@@ -60,13 +60,12 @@ DESIGN = Study(
     ),
     fixed={"optimizer": "momentum"},
     updates=2000,
-    half_replicates=8,
     seconds=13,
     variants=(
         Variant(
             DEEP,
             fixed={"depth": 8, "width": 128},
-            study={"updates": 896, "rates": Rates(center=0.01), "half_replicates": 0},
+            study={"updates": 896, "rates": Rates(center=0.01)},
         ),
     ),
 )

@@ -78,7 +78,6 @@ DESIGN = Study(
     fixed={"depth": 8, "width": 128, "optimizer": "momentum"},
     updates=896,
     rates=Rates(center=0.01),
-    half_replicates=8,
     seconds=203,
     variants=(
         Variant(
@@ -89,7 +88,6 @@ DESIGN = Study(
                 "updates": 2000,
                 "rates": Rates(center=0.02),
                 "replicates": 16,
-                "half_replicates": 0,
             },
         ),
     ),

@@ -46,7 +46,6 @@ DESIGN = Study(
                 "cells": tuple({"optimizer": o, "label": f"{o}, tuned"} for o in ("momentum", "adam")),
                 "updates": 800,
                 "replicates": 16,
-                "half_replicates": 0,
                 "rates": Rates(count=5),
             },
         ),

@@ -55,7 +55,6 @@ DESIGN = Study(
     factors={"batch_size": (4, 8, 32, 64, 128)},
     fixed={"norm": "batch", "optimizer": "sgd", "n_train": 16_384},
     samples=131_072,
-    half_replicates=8,
     seconds=196,
     variants=(
         Variant(
@@ -66,7 +65,6 @@ DESIGN = Study(
                 "rates": Rates(count=5),
                 "tuning_seeds": 2,
                 "replicates": 12,
-                "half_replicates": 0,
             },
         ),
     ),

@@ -32,9 +32,9 @@ DESIGN = Study(
     name="batch-equal-steps",
     factors={"batch_size": (32, 256)},
     fixed={"optimizer": "sgd", "dropout": 0.2, "schedule": "step"},
-    updates=6000,
+    updates=4500,
     half_replicates=8,
-    seconds=345,
+    seconds=300,
     variants=(
         Variant(
             "fashion_mnist",
@@ -44,7 +44,6 @@ DESIGN = Study(
                 "rates": Rates(count=5),
                 "tuning_seeds": 2,
                 "replicates": 12,
-                "half_replicates": 0,
             },
         ),
     ),

@@ -34,6 +34,7 @@ DESIGN = Study(
     updates=2000,
     tune_on="steps",
     target=0.8,
+    half_replicates=8,
     seconds=100,
     variants=(
         Variant(
@@ -43,14 +44,13 @@ DESIGN = Study(
                 "updates": 1000,
                 "target": 0.45,
                 "replicates": 16,
-                "half_replicates": 0,
                 "rates": Rates(count=5),
             },
         ),
         Variant(
             "ten layers",
             fixed={"depth": 10},
-            study={"replicates": 16, "half_replicates": 0, "rates": Rates(count=5)},
+            study={"replicates": 16, "rates": Rates(count=5)},
         ),
     ),
 )

@@ -84,7 +84,6 @@ DESIGN = Study(
             study={
                 "cells": _cells("relu"),
                 "replicates": 12,
-                "half_replicates": 0,
                 "tuning_seeds": 2,
                 "rates": Rates(count=5, center=0.01),
             },
@@ -95,7 +94,6 @@ DESIGN = Study(
             study={
                 "cells": _cells("tanh"),
                 "replicates": 12,
-                "half_replicates": 0,
                 "rates": Rates(count=5, center=0.04),
             },
         ),

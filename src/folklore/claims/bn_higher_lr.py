@@ -33,6 +33,7 @@ DESIGN = Study(
     cells=tuple({"norm": n, "lr": r, "label": f"{n}, rate {r:g}"} for n in ("none", "batch") for r in RATES),
     fixed={"optimizer": "sgd"},
     updates=300,
+    half_replicates=8,
     seconds=95,
     variants=(
         Variant("fashion_mnist", fixed={"data": "fashion_mnist", "n_train": 8192}, study={"replicates": 16}),

@@ -55,7 +55,7 @@ DESIGN = Study(
         Variant(
             "fashion_mnist",
             fixed={"data": "fashion_mnist", "n_train": 8192},
-            study={"updates": 1000, "replicates": 16, "half_replicates": 0, "rates": Rates(count=5)},
+            study={"updates": 1000, "replicates": 16, "rates": Rates(count=5)},
         ),
     ),
 )

@@ -68,7 +68,6 @@ DESIGN = Study(
     updates=5000,
     rates=Rates(center=0.7),
     replicates=16,
-    half_replicates=0,
     variants=(
         Variant(
             "mnist1d",

@@ -42,7 +42,6 @@ DESIGN = Study(
             study={
                 "samples": 8192,
                 "replicates": 12,
-                "half_replicates": 0,
                 "rates": Rates(count=5),
                 "tuning_seeds": 2,
             },

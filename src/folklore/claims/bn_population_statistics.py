@@ -58,7 +58,6 @@ DESIGN = Study(
     cells=tuple({"label": label, "batch_size": batch} for batch, label in ARMS.items()),
     fixed={"norm": "batch", "optimizer": "sgd"},
     samples=32_768,
-    half_replicates=8,
     seconds=15,
 )
 CRITERION = Criterion(

@@ -32,6 +32,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     rates=Rates(center=0.7),
     updates=2000,
+    half_replicates=8,
     seconds=100,
     variants=(
         Variant(
@@ -40,7 +41,6 @@ DESIGN = Study(
             study={
                 "updates": 1000,
                 "replicates": 16,
-                "half_replicates": 0,
                 "rates": Rates(count=5, octaves=2.0, center=0.4),
             },
         ),
@@ -50,7 +50,6 @@ DESIGN = Study(
             study={
                 "updates": 600,
                 "replicates": 16,
-                "half_replicates": 0,
                 "rates": Rates(count=5, center=0.7),
             },
         ),

@@ -62,7 +62,6 @@ DESIGN = Study(
                 ),
                 "updates": 600,
                 "replicates": 16,
-                "half_replicates": 0,
                 "tuning_seeds": 2,
                 "rates": Rates(count=5),
             },

@@ -58,7 +58,6 @@ DESIGN = Study(
     rates=Rates(center=0.01),
     tune_on="steps",
     target=1.0,
-    half_replicates=8,
     seconds=33,
     variants=(
         Variant(
@@ -69,10 +68,9 @@ DESIGN = Study(
                 "target": 0.75,
                 "rates": Rates(center=0.02),
                 "replicates": 16,
-                "half_replicates": 0,
             },
         ),
-        Variant(ACCURACY, study={"tune_on": "val_accuracy", "target": None, "half_replicates": 0}),
+        Variant(ACCURACY, study={"tune_on": "val_accuracy", "target": None}),
     ),
 )
 CRITERION = Criterion(

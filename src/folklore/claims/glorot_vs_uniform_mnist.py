@@ -79,7 +79,8 @@ DESIGN = Study(
             },
         ),
     ),
-    seconds=340,
+    half_replicates=8,
+    seconds=380,
 )
 CRITERION = Criterion(
     text="log2 of the updates to a training loss of .15 from ±.05 minus the same from Glorot's start, each "

@@ -70,6 +70,7 @@ DESIGN = Study(
         ),
         Variant("adam", fixed={"optimizer": "adam"}, study={**_DEEP, "rates": Rates(count=5, center=0.001)}),
     ),
+    half_replicates=8,
     seconds=170,
 )
 CRITERION = Criterion(

@@ -68,7 +68,6 @@ DESIGN = Study(
                 "rates": Rates(count=5, center=0.0125),
                 "tuning_seeds": 2,
                 "replicates": 12,
-                "half_replicates": 0,
             },
         ),
     ),

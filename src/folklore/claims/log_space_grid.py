@@ -59,7 +59,6 @@ DESIGN = Study(
     ),
     fixed={"optimizer": "sgd"},
     updates=1280,
-    half_replicates=0,
     seconds=162,
 )
 CRITERION = Criterion(

@@ -52,7 +52,6 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     updates=2000,
     replicates=10,
-    half_replicates=0,
     seconds=16,
     variants=(
         Variant("fashion_mnist", fixed={"data": "fashion_mnist", "n_train": 8192}, study={"updates": 600}),

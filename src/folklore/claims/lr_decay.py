@@ -62,7 +62,6 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     updates=2000,
     replicates=64,
-    half_replicates=8,
     seconds=96,
     variants=(
         Variant(
@@ -70,7 +69,6 @@ DESIGN = Study(
             study={
                 "updates": 4000,
                 "replicates": 16,
-                "half_replicates": 0,
                 "rates": Rates(count=5, center=0.4),
             },
         ),

@@ -58,13 +58,12 @@ DESIGN = Study(
     cells=(_RELU, _MAXOUT | {"width": 68}),  # 25,310 and 25,034 parameters
     fixed={"optimizer": "momentum"},
     updates=2000,
-    half_replicates=8,
     seconds=18,
     variants=(
         Variant(
             WIDE,
             fixed={"width": 100},
-            study={"cells": (_RELU, _MAXOUT), "replicates": 16, "half_replicates": 0},
+            study={"cells": (_RELU, _MAXOUT), "replicates": 16},
         ),
         Variant(
             DEEP,
@@ -73,7 +72,6 @@ DESIGN = Study(
                 "cells": (_RELU, _MAXOUT | {"width": 90}),  # 122,122 and 122,950
                 "updates": 896,
                 "rates": Rates(center=0.01),
-                "half_replicates": 0,
             },
         ),
     ),

@@ -63,7 +63,6 @@ DESIGN = Study(
     updates=2000,
     tune_on="steps",
     target=0.8,
-    half_replicates=8,
     seconds=66,
     variants=(
         Variant(
@@ -73,7 +72,6 @@ DESIGN = Study(
                 "cells": _PAIR,
                 "updates": 500,
                 "replicates": 16,
-                "half_replicates": 0,
                 "rates": Rates(count=5),
             },
         ),

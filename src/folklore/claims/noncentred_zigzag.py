@@ -69,7 +69,6 @@ DESIGN = Study(
                 "cells": _CELLS[:2],
                 "target": 1.3,
                 "replicates": 12,
-                "half_replicates": 0,
                 "tuning_seeds": 2,
                 "rates": Rates(count=5, center=0.02),
             },

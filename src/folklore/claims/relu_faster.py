@@ -60,7 +60,6 @@ DESIGN = Study(
     updates=2000,
     tune_on="steps",
     target=0.75,
-    half_replicates=8,
     seconds=29,
     variants=(
         Variant(
@@ -72,7 +71,6 @@ DESIGN = Study(
                 "target": 1.1,
                 "rates": Rates(center=0.01),
                 "replicates": 16,
-                "half_replicates": 0,
             },
         ),
     ),

@@ -70,6 +70,7 @@ DESIGN = Study(
         Variant("he_normal_weights", fixed={"init": "he_normal"}, study=_FEWER),
         Variant("fashion_mnist", fixed={"data": "fashion_mnist", "n_train": 8192}, study=_FEWER),
     ),
+    half_replicates=8,
     seconds=130,
 )
 CRITERION = Criterion(

@@ -42,18 +42,17 @@ DESIGN = Study(
     samples=250 * 4096,
     rates=Rates(count=7, octaves=0.5, widen=6),
     half_replicates=8,
-    seconds=1300,
+    seconds=1400,
     variants=(
         Variant(
             "fashion_mnist",
             fixed={"data": "fashion_mnist", "n_train": 4096},
             study={
                 "factors": {"batch_size": (8, 32, 64, 128)},
-                "samples": 256_000,
+                "samples": 192_000,
                 "rates": Rates(count=5),
                 "tuning_seeds": 2,
-                "replicates": 16,
-                "half_replicates": 0,
+                "replicates": 12,
             },
         ),
     ),

@@ -50,7 +50,8 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     samples=8 * 4096,
     replicates=24,
-    seconds=200,
+    half_replicates=8,
+    seconds=240,
     variants=(
         Variant(
             "fashion_mnist",

@@ -60,7 +60,7 @@ _CELLS = tuple(
 # 1 layer .58 and .53 (best rates .02, .04), 2 layers .58 and .46 (.04, .08), 3 layers .59 and chance, 10 layers .48
 # (.01, spread .013) and chance; chance at every rate from .005 to 1.28. Tanh, 10 layers: .55 (.01) and chance. With batch
 # normalisation: .470 and .479 (.01, .0025).
-_DEEP = {"cells": _CELLS[-2:], "replicates": 16, "half_replicates": 0}
+_DEEP = {"cells": _CELLS[-2:], "replicates": 16}
 DESIGN = Study(
     name="small-gaussian-deep",
     title="Small Gaussian and Glorot's initial weights in nets of three depths",
@@ -68,7 +68,6 @@ DESIGN = Study(
     fixed={"activation": "relu", "width": 64, "optimizer": "momentum"},
     updates=1000,
     rates=Rates(center=0.02),
-    half_replicates=8,
     seconds=57,
     variants=(
         Variant("tanh", fixed={"activation": "tanh"}, study=_DEEP | {"rates": Rates(count=5, center=0.01)}),

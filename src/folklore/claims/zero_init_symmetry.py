@@ -66,6 +66,7 @@ DESIGN = Study(
             study={"cells": (_CELLS[0], _CELLS[2]), "replicates": 16, "rates": Rates(count=5, center=0.005)},
         ),
     ),
+    half_replicates=8,
     seconds=55,
 )
 CRITERION = Criterion(

@@ -91,8 +91,9 @@ def train(
 class Stack:
     """Runs that train together, and what procedures and probes may use of them.
 
-    runs (all of one graph; `one` is the first), data, layout, parameters, state (of the optimizer), hyper (columns (R, 1, 1)), measures
-    (a name -> an array (R,)), done (updates made), losses (U, R).
+    runs (all of one graph; `one` is the first), data, layout, parameters, state (of the optimizer), hyper (columns (R, 1, 1)), fixed
+    (factors by site, see `folklore.core.masks`, that hold in every update), measures (a name -> an array (R,)), done (updates made),
+    losses (U, R).
     """
 
     def __init__(self, runs: Sequence[Spec], data: Data, device: torch.device) -> None:
@@ -114,6 +115,7 @@ class Stack:
             clips=any(run.clip for run in runs),
             penalised=one.penalised,
         )
+        self.fixed: dict[tuple[str, int], Tensor] = {}
         self.measures: dict[str, np.ndarray] = {}
         self.done, self.losses = 0, np.full((one.updates, len(runs)), np.nan, dtype=np.float32)
         self.marks, self.checks = curve_marks(one.updates, VALIDATION_POINTS), []
@@ -159,7 +161,7 @@ class Stack:
         for i in range(steps):
             t = first + i + 1
             hyper = self.hyper | {"lr": base * factor(t, self.one.updates)}
-            now = {site: block[i] for site, block in factors.items()}
+            now = self.fixed | {site: block[i] for site, block in factors.items()}
             losses.append(self._step(self.parameters, self.state, hyper, x[i], y[i], now, float(t)))
         return torch.stack(losses).cpu().numpy()
 

@@ -76,10 +76,9 @@ def tuning_curves(
         ax.plot(seeds["lr"], seeds["score"], linestyle="", markersize=2.5, alpha=0.45, **look)
         ax.plot(means.index, means.to_numpy(), label=names.get(arm, arm), **look)
         chosen = mine.loc[(mine["arm"] == arm) & (mine["phase"] == "confirm"), "lr"].head(1)
-        rings = means[means.index.isin(chosen)]
         ax.plot(
-            rings.index,
-            rings.to_numpy(),
+            chosen,
+            np.interp(np.log(chosen), np.log(means.index), means),  # it may lie between two rates
             "o",
             markersize=10,
             markerfacecolor="none",
