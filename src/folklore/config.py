@@ -91,7 +91,8 @@ class ProfileConfig:
 
     replicates, half_replicates, tuning_seeds, rates: caps. budget: factor on the updates of every run, at least `least_updates`.
     grid_cells: cells of the six-factor design (0: the full crossing). full_data: all images, not 8,192. further_grounds: every claim
-    also at twice the width and twice the budget. toy: the report warns that verdicts mean nothing.
+    also at twice the width and twice the budget. data: one set for all runs in the place of their own, with n_train rows at most. toy:
+    the report warns that verdicts mean nothing.
     """
 
     name: str = MISSING
@@ -106,6 +107,8 @@ class ProfileConfig:
     placebo_seeds: int = 96
     job_seconds: float = 75.0
     full_data: bool = False
+    data: str | None = None
+    n_train: int | None = None
     further_grounds: bool = False
     toy: bool = False
     only: list[str] = field(default_factory=list)
@@ -256,6 +259,7 @@ _VALUES = {
     float: (_NUMBER, "a number"),
     bool: ("true|false", "true or false"),
     str: (r"[\w-]+", "a name"),
+    str | None: (r"[\w-]+", "a name"),
     list[str]: (r"\[[\w,-]*\]", "a list of names, such as [small-batch-best,six-factor]"),
 }
 
@@ -290,7 +294,9 @@ def _require_profile(profile: ProfileConfig) -> None:
         "rates": 1,
         "widen": 0,
     }  # 2: for a spread
-    least |= {"least_updates": 1, "grid_cells": 0, "placebo_seeds": 10}
+    least |= {"n_train": 1, "least_updates": 1, "grid_cells": 0, "placebo_seeds": 10}
+    if profile.data is not None:
+        _level("profile.data", profile.data, datasets.names())
     for name, fewest in least.items():
         value = getattr(profile, name)
         _require(f"profile.{name}", value, value is None or value >= fewest, f"{fewest} or more")

@@ -134,7 +134,7 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
         run = replace(run, updates=max(study.samples // run.batch_size, study.updates, 1))
     if base.profile.full_data and changes.get("n_train") == LAPTOP_IMAGES:
         run = replace(run, n_train=ALL_IMAGES)
-    run = _budgeted(run, base.profile)
+    run = _replaced(_budgeted(run, base.profile), base.profile)
     check_run(run)
     center = study.rates.center or central_rate(run.optimizer, run.batch_size, run.norm)
     return Cell(
@@ -152,6 +152,13 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
         leader=str(words.get("lr_of", "")),
         times=float(words.get("lr_times", 1.0)),
     )
+
+
+def _replaced(run: Run, profile: ProfileConfig) -> Run:
+    """The run on the profile's own data set, where it has one."""
+    if profile.data is None:
+        return run
+    return replace(run, data=profile.data, n_train=cap(run.n_train, profile.n_train))
 
 
 def _budgeted(run: Run, profile: ProfileConfig) -> Run:

@@ -64,7 +64,7 @@ def train_or_find(run: Run, out: Path) -> dict:
     """Results and seconds of the run: from the store when it is there, else trained and stored."""
     stored = Store(out).keys()
     known = run.key in stored
-    arrays = {} if known else {run.data: _data(run, out)}
+    arrays = {} if known else {run.data: load_data(run, out)}
     shown = Shown(run, known)
     trainer = Trainer(out, shown)
     trainer.arrays |= arrays
@@ -73,7 +73,7 @@ def train_or_find(run: Run, out: Path) -> dict:
     return result | {"seconds": float(trainer.store.seconds().get(run.key, float("nan")))}
 
 
-def _data(run: Run, out: Path) -> datasets.Arrays:
+def load_data(run: Run, out: Path) -> datasets.Arrays:
     """The data set, made when it is missing."""
     root = out / "data"
     if not (root / f"{run.data}.npz").exists():
