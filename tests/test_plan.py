@@ -287,7 +287,7 @@ def test_two_studies_share_the_runs_that_are_equal() -> None:
 def test_what_a_study_says_wrongly_is_one_line() -> None:
     wrong = {
         "colour": replace(STUDY, fixed={"colour": "red"}),
-        "norm=ghost": replace(STUDY, factors={"norm": ("ghost",)}),
+        "norm=goast": replace(STUDY, factors={"norm": ("goast",)}),
         "lr_of=nobody": replace(STUDY, factors={}, cells=({"lr_of": "nobody", "label": "x"},), variants=()),
         "the same": replace(STUDY, factors={}, cells=({"norm": "none"},) * 2, variants=()),
         "batch_size=8192": replace(STUDY, factors={"batch_size": (8192,)}),

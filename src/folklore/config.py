@@ -165,7 +165,8 @@ def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Config:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf), version_base="1.3"):
-            config = OmegaConf.to_object(hydra_compose("config", list(overrides)))
+            plain = [part for override in overrides for part in _without_number(override)]
+            config = OmegaConf.to_object(hydra_compose("config", plain))
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(_one_line(error, overrides)) from None
     validate(config)
@@ -173,7 +174,7 @@ def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Config:
 
 
 def choices() -> dict[str, list[str]]:
-    """The levels that each group offers."""
+    """The levels that each group offers, numbers left out."""
     _register()
     return {group: _choices(group) for group in _groups()}
 
@@ -241,7 +242,7 @@ def _check_override(override: str) -> None:
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
         raise UsageError(f"{_line(override)}: not understood; allowed is KEY=VALUE, such as batch_size=32")
     if key in _groups():
-        return _level(key, value, _choices(key))
+        return _level(key, value if key == "profile" else value.partition("-")[0], _choices(key))
     if key not in _leaves():
         known = _keys()
         raise UsageError(
@@ -249,6 +250,13 @@ def _check_override(override: str) -> None:
         )
     pattern, words = _VALUES[_leaves()[key]]
     _require(key, value, re.fullmatch(pattern, value) is not None, words)
+
+
+def _without_number(override: str) -> list[str]:
+    """`norm=ghost-16` as Hydra can read it: the choice of the group, and its full name."""
+    key, _, value = override.partition("=")
+    name, dash, _ = value.partition("-")
+    return [f"{key}={name}", f"{key}.name={value}"] if dash and key in _groups() else [override]
 
 
 _WHOLE = r"[+-]?(0|[1-9]\d*)"  # no leading zero: 08 is a slip, or meant as octal
