@@ -11,6 +11,7 @@ if folklore_workflow.heal():
 code = folklore_workflow.code
 
 GRID = ("results/grid.json",) if flow.has_grid else ()
+FIGURES = expand("results/figures/{claim}.svg", claim=flow.claims)
 
 
 wildcard_constraints:
@@ -123,25 +124,30 @@ rule judge:
         "python -m folklore.stages.judge --out results {params.overrides} 2>&1 | tee {log}"
 
 
-rule draw:
-    input:
-        flow.results(),
-    output:
-        report(
-            expand("results/figures/{claim}.svg", claim=flow.claims),
-            category="Claims",
-        ),
-    log:
-        "results/logs/draw.log",
-    conda:
-        "environment.yml"
-    params:
-        code=code("draw"),
-        overrides=flow.arguments,
-    message:
-        "draw the figures"
-    shell:
-        "python -m folklore.stages.draw --out results {params.overrides} 2>&1 | tee {log}"
+for part, claims in enumerate(flow.drawn):
+
+    rule:
+        name:
+            f"draw_{part}"
+        input:
+            flow.results(),
+        output:
+            report(
+                expand("results/figures/{claim}.svg", claim=claims),
+                category="Claims",
+            ),
+        log:
+            f"results/logs/draw-{part}.log",
+        conda:
+            "environment.yml"
+        params:
+            code=code("draw"),
+            claims=",".join(claims),
+            overrides=flow.arguments,
+        message:
+            f"draw figures, {claims[0]} to {claims[-1]}"
+        shell:
+            "python -m folklore.stages.draw --out results --claims {params.claims} {params.overrides} 2>&1 | tee {log}"
 
 
 rule analyse:
@@ -165,7 +171,7 @@ rule analyse:
 rule render:
     input:
         rules.judge.output,
-        rules.draw.output,
+        FIGURES,
         GRID,
     output:
         pdf=report("reports/folklore.pdf", category="Report"),

@@ -133,8 +133,25 @@ def plain_activation(name: str) -> Callable[[Tensor], Tensor]:
     return known() if known else getattr(activations, name)
 
 
+class Ghosts(nn.BatchNorm1d):
+    """Batch normalisation of AMOUNT rows after AMOUNT rows, the last time of whatever is left, and the means of their statistics."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(h)
+        ends = [*range(AMOUNT, len(h) - AMOUNT + 1, AMOUNT), len(h)]
+        parts = [h[a:b] for a, b in pairwise([0, *ends])]
+        with torch.no_grad():
+            self.running_mean.lerp_(torch.stack([part.mean(0) for part in parts]).mean(0), 0.1)
+            self.running_var.lerp_(torch.stack([part.var(0) for part in parts]).mean(0), 0.1)
+        each = [nn.functional.batch_norm(p, None, None, self.weight, self.bias, True) for p in parts]
+        return torch.cat(each)
+
+
 def plain_norm(name: str, width: int) -> nn.Module:
-    known = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}.get(name)
+    known = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "ghost": Ghosts}.get(
+        name.partition("-")[0]
+    )
     return known(width) if known else Plainly(lookup.function(norms, name), width)
 
 
@@ -301,7 +318,8 @@ def test_training_equals_the_plain_loop(factor: str, level: str) -> None:
     runs = stack_of(**{factor: level})
     for run, result in zip(runs, train(runs, DATA), strict=True):
         losses, net = plain_training(run, torch.float32)
-        close(result["loss_curve"], losses, 1e-4)
+        # three rows that lie close together are divided by little
+        close(result["loss_curve"], losses, 6e-4 if level == f"ghost-{AMOUNT}" else 1e-4)
         logits = net.eval()(torch.from_numpy(DATA.test_x))
         y = torch.from_numpy(DATA.test_y)
         close(result["test_loss"], nn.functional.cross_entropy(logits, y).item(), 2e-4)
@@ -330,7 +348,7 @@ def test_every_optimizer_also_with_batch_norm(optimizer: str) -> None:
         close([loss[r].item() for loss in stack.losses], losses, 1e-7)
 
 
-@pytest.mark.parametrize("norm", levels.names("norm"))
+@pytest.mark.parametrize("norm", [named("norm", level) for level in levels.names("norm")])
 @pytest.mark.parametrize("activation", levels.names("activation"))
 def test_gradients_equal_autograd_of_the_plain_net(activation: str, norm: str) -> None:
     """An update of plain gradient descent at rate 1 is the gradient; float64, so to 1e-12."""
@@ -351,7 +369,7 @@ def test_gradients_equal_autograd_of_the_plain_net(activation: str, norm: str) -
             close((old - new)[r].T.reshape(gradient.shape), gradient, 1e-12)
 
 
-@pytest.mark.parametrize("norm", levels.names("norm"))
+@pytest.mark.parametrize("norm", [named("norm", level) for level in levels.names("norm")])
 def test_gradient_norms(norm: str) -> None:
     runs = [replace(run, dropout=0.0) for run in stack_of(norm=norm)]
     layout = layout_of(runs[0])
@@ -400,7 +418,8 @@ def test_weight_decay_pulls_weight_matrices_only() -> None:
 
 
 def test_schedules_start_at_the_base_rate_or_below_and_never_rise() -> None:
-    for name in levels.names("schedule"):
+    tests = {"range_test"}  # rises on purpose: it looks for the rate at which training breaks
+    for name in sorted(set(levels.names("schedule")) - tests):
         factors = [getattr(schedules, name)(t, 1000) for t in range(1, 1001)]
         assert 0 < factors[-1] <= factors[0] <= 1
         assert all(b <= a for a, b in pairwise(factors))
@@ -483,7 +502,7 @@ def test_initialisers_of_one_shape_share_their_noise() -> None:
     close(he / glorot, np.full((40, 100), np.sqrt((2 / 40) / (2 / 140))), 1e-12)
 
 
-@pytest.mark.parametrize("norm", levels.names("norm"))
+@pytest.mark.parametrize("norm", [named("norm", level) for level in levels.names("norm")])
 def test_initial_parameters_of_a_stack(norm: str) -> None:
     """Zero biases and shifts, unit gains, runs told apart by seed and by initialiser only."""
     layout = Layout(INPUTS, CLASSES, 2, 16, "relu", norm)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from folklore.grid import Run
 
-INPUTS = {"mnist1d": 40, "digits": 64, "mnist": 784, "fashion_mnist": 784, "cifar10": 3072}
+INPUTS = {"mnist1d": 40, "digits": 64, "mnist": 784, "fashion_mnist": 784, "cifar10": 3072, "bag_of_words": 160}
 _CLASSES = 10
 MOST_RUNS = 32
 STACK_NUMBERS = 1 << 18  # batch x width x runs that fit the cache together
@@ -25,13 +25,56 @@ _ACTIVATION = {"relu": 0.8, "leaky_relu": 0.8, "maxout": 4.0}
 _EXPONENTIAL, _NORM, _DROPOUT = 1.9, 1.3, 3.5
 _CALLS = 2.4
 _OPERATIONS = 90e3  # a microsecond, in products of the size of a step
+_CONVOLUTIONS = ("cnn", "residual_cnn")
+_WORDS = 8  # of a text in the model of bags
+_PROBED = {"ensemble": 102_000, "robustness": 100_000, "lengths": 20_000}  # rows that a probe passes through the net
+_KERNEL, _WINDOWS = 3, 3.0  # positions of a window; nanoseconds for a channel, position and row to lay windows out
+_READ = 2  # inputs a step of a recurrent net
+_STATE, _CLIPPED = 3.0, 3.4  # nanoseconds for a unit, step and row: weights used again, and their gradient where it is clipped
+# a run with what its procedure trains before, over its own updates; tuning shares what comes before, confirming does not
+_PROCEDURE = {"transfer": 2.8, "autoencoder": 3.0, "subsample": 1.7, "grow": 1.4}
+_PROCEDURE |= {"prune": 1.3, "prune_return": 1.3, "prune_random": 1.3}
+_PROCEDURE |= {"cross_validation": 6.0}  # five folds
+_PROCEDURE |= {"until_loss": 1.4}  # the loss on 512 rows every eight updates, until it is reached
+_TRAINED_BEFORE = {"learned_quadratics": 0.6}  # seconds; 1.2 for a seed, which the rates share
 
 
 def _layers(run: Run) -> list[int]:
     """Weights of each layer (biases left out)."""
     pieces = 2 if run.activation == "maxout" else 1
+    if run.model in _CONVOLUTIONS:
+        channels = [1] + [run.width] * run.depth
+        return [*(_KERNEL * a * b * pieces for a, b in pairwise(channels)), run.width * _CLASSES]
+    if _steps(run):
+        read = [_READ] + [run.width] * (run.depth - 1)
+        return [*((a + run.width) * run.width * pieces for a in read), run.width * _CLASSES]
     widths = [INPUTS.get(run.data, 784)] + [run.width] * run.depth
     return [*(a * b * pieces for a, b in pairwise(widths)), run.width * _CLASSES]
+
+
+def _steps(run: Run) -> int:
+    """How often a recurrent net uses its weights in one pass; 0 for other nets."""
+    return -(-INPUTS.get(run.data, 784) // _READ) if run.model.partition("-")[0] == "rnn" else 0
+
+
+def _positions(run: Run) -> list[int]:
+    """At how many positions of a sample each layer's weights are used."""
+    length, found = INPUTS.get(run.data, 784), []
+    if run.model == "bag":
+        return [_WORDS] + [1] * run.depth
+    if _steps(run):
+        return [_steps(run)] * run.depth + [1]
+    if run.model not in _CONVOLUTIONS:
+        return [1] * (run.depth + 1)
+    for i in range(run.depth):
+        length = -(-length // 2) if i in (0, 1, 1 + 2 * ((run.depth - 1) // 4)) else length
+        found.append(length)
+    return [*found, 1]
+
+
+def _products(run: Run) -> int:
+    """Multiplications of one sample's forward pass."""
+    return sum(weights * places for weights, places in zip(_layers(run), _positions(run), strict=True))
 
 
 def parameters(run: Run) -> int:
@@ -41,27 +84,37 @@ def parameters(run: Run) -> int:
 
 def operations(run: Run) -> int:
     """Multiplications and additions of a run's training: forward, and twice that backward."""
-    return 6 * parameters(run) * run.batch_size * run.updates
+    return 6 * _products(run) * run.batch_size * run.updates
 
 
 def stack_width(run: Run) -> int:
     """Runs to train side by side: fewer as the batch and the net grow, so that a step stays in the cache."""
-    rows = STACK_NUMBERS // (run.batch_size * run.width)
+    together = 1 if _steps(run) else max(_positions(run))  # a recurrent net visits one step after the other
+    rows = STACK_NUMBERS // (run.batch_size * run.width * together)
     weights = LAYER_NUMBERS // max(_layers(run))
     return max(1, min(MOST_RUNS, rows, weights))
 
 
 def seconds(run: Run) -> float:
     """Expected seconds of one core, with evaluation."""
-    scoring = 20_000 * 2 * parameters(run) / 60e9
-    return run.updates * _step(run) * 1e-6 + scoring + 0.005
+    rows = 20_000 + _PROBED.get(run.probe.partition("-")[0], 0)
+    scoring = rows * (2 * _products(run) / 60e9 + _STATE * 1e-9 * run.width * run.depth * _steps(run))
+    whole = _PROCEDURE.get(run.procedure.partition("-")[0], 1.0)
+    before = _TRAINED_BEFORE.get(run.procedure, 0.0)
+    return run.updates * _step(run) * 1e-6 * whole + scoring + 0.005 + before
 
 
 def _step(run: Run) -> float:
     """Microseconds a model-step."""
     normed, dropped = run.norm != "none", run.dropout > 0
-    calls = _CALLS * run.depth * (1 + normed) * MOST_RUNS / stack_width(run)
+    calls = _CALLS * run.depth * (1 + normed) * max(1, _steps(run)) * MOST_RUNS / stack_width(run)
     weights = parameters(run) * _UPDATE.get(run.optimizer, 2.0) * 1e-3
-    products = 6 * parameters(run) * run.batch_size / _OPERATIONS
+    products = 6 * _products(run) * run.batch_size / _OPERATIONS
+    weights += _DROPOUT * dropped * sum(_layers(run)[1:]) * 1e-3 if run.mask == "weights" else 0.0
+    dropped = dropped and run.mask not in ("weights", "batchwise", "frozen")
     unit = _ACTIVATION.get(run.activation, _EXPONENTIAL) + _NORM * normed + _DROPOUT * dropped
-    return calls + weights + products + unit * run.depth * run.width * run.batch_size * 1e-3
+    unit += _WINDOWS * (run.model in _CONVOLUTIONS)
+    unit += 2 * _DROPOUT * run.mask.startswith("row_noise")
+    unit += (_STATE + _CLIPPED * (run.clip > 0)) * (_steps(run) > 0)
+    units = run.width * sum(_positions(run)[:-1])
+    return calls + weights + products + unit * units * run.batch_size * 1e-3

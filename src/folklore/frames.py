@@ -5,7 +5,7 @@ One row a run; see `folklore.stats.findings` for the columns that judges rely on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +49,12 @@ def cell_runs(plan: Plan, chosen: dict[str, dict], cell: Cell, replicates: range
 
 
 class Frames:
-    """Reads each study once."""
+    """Reads each study once: all of them, or those of these names."""
 
-    def __init__(self, plan: Plan, out: Path) -> None:
+    def __init__(self, plan: Plan, out: Path, names: Collection[str] | None = None) -> None:
         self.plan, self.chosen = plan, read_choices(plan, out)
-        self.listed = {s.name: list(study_runs(plan, self.chosen, s.name)) for s in plan.studies}
+        wanted = [s.name for s in plan.studies if names is None or s.name in names]
+        self.listed = {name: list(study_runs(plan, self.chosen, name)) for name in wanted}
         keys = {run.key for rows in self.listed.values() for *_, run in rows}
         self.results = Store(out).read(keys)
 

@@ -24,6 +24,7 @@ from folklore.studies import wanted_claims
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # glibc would hand large temporaries back to the system at once and fault every page in again: drawing dropout masks took twice as long
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+DRAWN_TOGETHER = 30
 _PACKAGE = "src/folklore"
 _DRAWING = [f"{_PACKAGE}/{place}" for place in ("claims", "stats", "figures", "frames.py")]
 BEHIND = {
@@ -127,6 +128,8 @@ class Flow:
         self.arguments = " ".join(f"'{override}'" for override in self.overrides)
         self.profile = self.plan.config.profile.name
         self.claims = [claim.id for claim in wanted_claims(self.plan.config.profile)]
+        # the figures in jobs of a quarter of a minute
+        self.drawn = [self.claims[i : i + DRAWN_TOGETHER] for i in range(0, len(self.claims), DRAWN_TOGETHER)]
         self.has_grid = any(study.name == "six-factor" for study in self.plan.studies)
 
     def job(self, phase: str, name: str) -> Job:

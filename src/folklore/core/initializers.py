@@ -67,5 +67,12 @@ def orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarra
     return q if fan_in >= fan_out else q.T
 
 
+def identity(rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+    """The identity for square matrices, N(0, .001^2) for others, for recurrent ReLU nets (Le, Jaitly & Hinton 2015)."""
+    if fan_in == fan_out:
+        return np.eye(fan_in)
+    return 0.001 * rng.standard_normal((fan_in, fan_out))
+
+
 def _uniform(rng: np.random.Generator, fan_in: int, fan_out: int, bound: float) -> np.ndarray:
     return bound * (2 * rng.random((fan_in, fan_out)) - 1)

@@ -14,3 +14,14 @@ from folklore.core.randomness import permutation
 def reshuffled(seed: int, labels: Tensor, epoch: int) -> np.ndarray:
     """A new random order every epoch."""
     return permutation(seed, "order", len(labels), epoch)
+
+
+def once(seed: int, labels: Tensor, epoch: int) -> np.ndarray:
+    """One random order, the same in every epoch: the first that `reshuffled` has."""
+    return permutation(seed, "order", len(labels), 0)
+
+
+def sorted_by_class(seed: int, labels: Tensor, epoch: int) -> np.ndarray:
+    """Class after class, the same in every epoch, as a file may hold them; in a random order within a class."""
+    order = once(seed, labels, epoch)
+    return order[np.argsort(labels.cpu().numpy()[order], kind="stable")]

@@ -23,3 +23,8 @@ def exponential(t: int, updates: int) -> float:
 def inverse_time(t: int, updates: int) -> float:
     """1/t decay, 1 / (1 + k t) with k such that it ends at a tenth (cs231n; after Robbins & Monro 1951)."""
     return 1 / (1 + 9 * t / updates)
+
+
+def range_test(t: int, updates: int) -> float:
+    """From nearly 1/100,000 up to 1, by equal factors: a test of rates, not a schedule to train with (Smith 2017, there in equal steps)."""
+    return 1e-5 ** (1 - t / updates)

@@ -1,27 +1,34 @@
-"""Draw the figure of every claim: `python -m folklore.stages.draw --out results profile=laptop`."""
+"""Draw figures of claims: `python -m folklore.stages.draw --out results profile=laptop`, all or those of `--claims a,b`."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from folklore.figures import style
 from folklore.frames import Frames
 from folklore.plan import make_plan
-from folklore.stages.command import command, out_and_overrides
+from folklore.stages.command import command
 from folklore.studies import wanted_claims
 
 
 def main(argv: Sequence[str]) -> None:
-    out, overrides = out_and_overrides(__doc__, argv)
-    plan = make_plan(overrides)
-    frames = Frames(plan, out)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("--claims", default="", help="ids, separated by commas; all of the profile by default")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as profile=smoke")
+    options = parser.parse_intermixed_args(argv)
+    plan, chosen = make_plan(options.overrides), set(filter(None, options.claims.split(",")))
+    claims = [c for c in wanted_claims(plan.config.profile) if not chosen or c.id in chosen]
+    frames = Frames(plan, options.out, {claim.study for claim in claims if claim.study})
     style.apply()
-    for claim in wanted_claims(plan.config.profile):
+    for claim in claims:
         runs = frames.study(claim.study) if claim.study else None
         finding = claim.module.judge(runs, claim.criterion)
         figure, alt = claim.module.plot(runs, finding)
-        style.save(figure, out / "figures" / claim.id, alt)
+        style.save(figure, options.out / "figures" / claim.id, alt)
 
 
 if __name__ == "__main__":

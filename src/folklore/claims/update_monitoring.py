@@ -1,0 +1,209 @@
+"""Watch the updates: about a thousandth of the weights' size is healthy
+
+The lecture says to monitor not only the losses but the size of the updates. The notes of Stanford's course cs231n
+give the figure: the norm of an update over the norm of the weights should be about one in a thousand; far below it
+the rate is too low, far above it too high. An early look would then save a run that is going to blow up or to stand
+still.
+
+We read the ratio off the first sixteen updates of 27 settings, nine rates a factor of four apart for plain SGD, for
+momentum and for Adam, and then let them train on. A run fails if it diverges, or if it stalls: its training loss
+has come down by less than a tenth of what guessing costs. The measure of a prediction is the area under the ROC
+curve: the chance that a failing run's ratio lies further from one thousandth, in powers of ten, than a good run's.
+A half is what guessing gives.
+
+With one optimizer the ratio is little more than the rate in disguise. That is why three are mixed, whose rates mean
+different things: a table shows how well the rate itself predicts, and what another figure than one in a thousand or
+another notion of failure would give. A run that diverges before the sixteenth update needs no prediction and is
+left out.
+
+Supported means: the area is above one half, by an amount not shown to be below .05.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from folklore.claims.base import Claim, Criterion
+from folklore.grid import Study
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from folklore.stats.findings import Finding, Table
+
+CLAIM = Claim(
+    kind="S",
+    family="procedure",
+    lectures=(3,),
+    paper="cs231n course notes, neural networks part 3, on the ratio of updates to weights",
+    reported="a rough heuristic: the ratio should be somewhere around 1e-3; no study is cited.",
+    limits="All weight matrices together, four epochs of one net from He's start. The area depends on which rates are tried "
+    "and on what counts as a failure; the ratio of a late update is another number.",
+    headline=False,
+)
+CENTRES = {"sgd": 0.2, "momentum": 0.02, "adam": 0.001}
+STEPS = range(-5, 4)  # powers of four around the default rate
+NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam"}
+CELLS = tuple(
+    {
+        "optimizer": optimizer,
+        "lr": float(f"{centre * 4.0**k:.3g}"),
+        "label": f"{NAMES[optimizer]}, rate {centre * 4.0**k:.3g}",
+    }
+    for optimizer, centre in CENTRES.items()
+    for k in STEPS
+)
+# Pilot (seeds 20000 to 20002, 640 updates): area .87, .86 and .85, where a stall is a loss above .9 log 10; .51 to .61 where it is one above
+# .5 log 10. Ratios of the best rates 10^-1.8 (SGD), 10^-2.2 (momentum) and 10^-2.05 (Adam).
+DESIGN = Study(
+    name="update-monitoring",
+    title="Early updates at many rates of three optimizers",
+    cells=CELLS,
+    fixed={"procedure": "update_ratio"},
+    updates=512,
+    seconds=56,
+)
+CRITERION = Criterion(
+    text="Area under the ROC curve for failing runs (diverged, or final training loss above .9 log 10) by the distance of "
+    "log10 of the early update-to-weight ratio from -3, over 27 settings of a seed; mean over the seeds minus .5 is above 0 "
+    "(95 % interval) and not negligible (90 % interval not within .05).",
+    metric="area under the ROC curve",
+    unit="above .5",
+    delta=0.05,
+    pilot_sd=0.02,
+    settings={"centre": -3.0, "stall": 0.9, "bar": 0.5},
+)
+AREA, BAR = "update ratio", "guessing"
+
+
+def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
+    """The area minus a half, seed by seed; other figures, other failures and the rate itself as a table."""
+    from dataclasses import replace
+
+    from folklore.stats.findings import contrast
+
+    numbers = criterion.settings
+    mine = scored(runs, numbers["stall"])
+    frame = areas(mine, lambda r: abs(r["ratio"] - numbers["centre"]), numbers["bar"])
+    finding = contrast(frame, {AREA: 1.0, BAR: -1.0}, criterion.delta, measure="area")
+    diverged = int((mine["status"] == "diverged").sum())
+    early = int(mine["ratio"].isna().sum())
+    return replace(
+        finding,
+        rows=tuple(replace(row, diverged=diverged) for row in finding.rows if row.arm != BAR),
+        tables=(_table(mine, criterion),),
+        notes=(
+            f"{early} of {len(mine)} runs were not finite after sixteen updates and are left out.",
+            *finding.notes,
+        ),
+        diverged=diverged,
+    )
+
+
+def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
+    """Final training loss against the early ratio, and the area under the ROC curve by the figure that is called healthy."""
+    import numpy as np
+
+    from folklore.figures import claims, style
+
+    style.apply()
+    fig, (left, right) = style.new(7.8, ncols=2, width_ratios=(1.3, 1))
+    mine = scored(runs, CRITERION.settings["stall"])
+    colours, markers = claims.arm_colours(NAMES), claims.arm_markers(NAMES)
+    for optimizer, name in NAMES.items():
+        some = mine[(mine["optimizer"] == optimizer) & mine["ratio"].notna()]
+        loss = some["train_loss"].astype(float).fillna(3.4).clip(upper=3.4)
+        look = {"color": colours[optimizer], "marker": markers[optimizer], "label": name}
+        left.plot(some["ratio"], loss, linestyle="", markersize=3, alpha=0.5, **look)
+    left.axvline(-3, color=style.MUTED, linestyle=(0, (2, 2)), linewidth=1)
+    left.axhline(CRITERION.settings["stall"] * np.log(10), color=style.MUTED, linestyle=":", linewidth=1)
+    left.set(xlabel="early update over weights (log10)", ylabel="final training loss (3.4: diverged)")
+    claims.legend_above(left, 3)
+    centres = np.arange(-4.5, -0.9, 0.25)
+    found = [[_area(g, abs(g["ratio"] - c)) for _, g in mine.groupby("replicate")] for c in centres]
+    middle = [_mean(values) for values in found]
+    right.plot(centres, middle, "o-", color=style.INK, markersize=3)
+    right.axhline(0.5, color=style.MUTED, linewidth=1, linestyle="--")
+    right.axvline(-3, color=style.MUTED, linestyle=(0, (2, 2)), linewidth=1)
+    right.set(xlabel="ratio called healthy (log10)", ylabel="area under the ROC curve", ylim=(0, 1.02))
+    return fig, (
+        "Left: final training loss of every run against its early ratio of update to weights, by optimizer; dashed: "
+        "one thousandth, dotted: a stall. Right: area under the ROC curve by the ratio that is called healthy. At one "
+        f"thousandth: {claims.rows_in_words(finding.rows, scale=1.0, unit='', decimals=2)}."
+    )
+
+
+def scored(runs: pd.DataFrame, stall: float) -> pd.DataFrame:
+    """The confirmed runs with their early `ratio` (log10) and whether they failed."""
+    import numpy as np
+
+    from folklore.stats.findings import measured
+
+    mine = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
+    stalled = mine["train_loss"].astype(float) > stall * np.log(10)
+    ratio = measured("log_update_ratio")(mine)
+    return mine.assign(ratio=ratio, failed=stalled | (mine["status"] == "diverged"))
+
+
+def areas(mine: pd.DataFrame, distance: Callable[[pd.DataFrame], pd.Series], bar: float) -> pd.DataFrame:
+    """One row for each seed and arm: the area, and the bar; half an area where nothing or everything failed."""
+    import pandas as pd
+
+    rows = []
+    for replicate, group in mine.groupby("replicate"):
+        status = "diverged" if (group["status"] == "diverged").all() else "ok"
+        found = {AREA: _area(group, distance(group)), BAR: bar}
+        rows += [{"arm": a, "replicate": replicate, "area": v, "status": status} for a, v in found.items()]
+    edge = max(mine["edge"])
+    return pd.DataFrame(rows).assign(lr=float("nan"), edge=edge, variant="main", phase="confirm")
+
+
+def _area(group: pd.DataFrame, distance: pd.Series) -> float:
+    """Chance that a failing run has the larger distance than a good one, ties half; .5 without both kinds."""
+    known = distance.notna().to_numpy()
+    d, failed = distance.to_numpy(dtype=float)[known], group["failed"].to_numpy(dtype=bool)[known]
+    if failed.all() or not failed.any():
+        return 0.5
+    gaps = d[failed][:, None] - d[~failed]
+    return float(((gaps > 0) + 0.5 * (gaps == 0)).mean())
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _table(mine: pd.DataFrame, criterion: Criterion) -> Table:
+    """Areas by the figure called healthy and by what is called a failure, and those of the rate itself."""
+    import numpy as np
+
+    from folklore.stats.findings import Table
+
+    numbers, best = (
+        criterion.settings,
+        mine.groupby(["optimizer", "replicate"])["val_accuracy"].transform("max"),
+    )
+    failures = {
+        "loss above .9 log 10": mine["failed"],
+        "loss above .5 log 10": ~(mine["train_loss"].astype(float) <= 0.5 * np.log(10)),
+        "under 4/5 of the best accuracy": mine["val_accuracy"] < 0.8 * best,
+    }
+    sources = {
+        **{f"ratio, healthy at 10^{c:g}": ("ratio", c) for c in (numbers["centre"], -2.5, -2.0)},
+        "learning rate, healthy at .01": ("rate", -2.0),
+    }
+    known = mine.assign(rate=np.log10(mine["lr"].astype(float)).where(mine["ratio"].notna()))
+    rows = []
+    for name, (column, centre) in sources.items():
+        found = []
+        for failed in failures.values():
+            groups = known.assign(failed=failed).groupby("replicate")
+            found.append(f"{_mean([_area(g, abs(g[column] - centre)) for _, g in groups]):.2f}")
+        rows.append((name, *found))
+    return Table(
+        "Mean area under the ROC curve by what is watched and by what counts as a failure besides divergence.",
+        ("predictor", *failures),
+        tuple(rows),
+    )
