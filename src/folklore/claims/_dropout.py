@@ -40,3 +40,11 @@ def middle(values: pd.Series) -> tuple[float, float]:
     if len(values) < 2:
         return float(values.sum()), 0.0
     return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * values.sem())
+
+
+def unmeasured(runs: pd.DataFrame, name: str) -> str:
+    """Why nothing can be decided where most confirmed runs lack a measure, which counts as 0: equal zeros must not pass for agreement."""
+    from folklore.stats.findings import measured
+
+    main = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
+    return "Most runs were not measured." if measured(name)(main).isna().mean() > 0.5 else ""

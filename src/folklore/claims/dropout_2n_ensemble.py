@@ -25,7 +25,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from folklore.claims._dropout import middle
+from folklore.claims._dropout import middle, unmeasured
 from folklore.claims._exact import check, dropped, relative_error
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
@@ -98,7 +98,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         finding,
         checks=checks,
         tables=(_accuracies(runs), table),
-        undecidable=finding.undecidable or _silent(runs),
+        undecidable=finding.undecidable or unmeasured(runs, "ensemble_accuracy"),
     )
 
 
@@ -149,15 +149,6 @@ def _accuracies(runs: pd.DataFrame) -> Table:
         for variant, group in confirmed.groupby("variant", sort=False)
     )
     return Table("Test accuracy in percent on the same rows.", ("", *_MEASURES), rows)
-
-
-def _silent(runs: pd.DataFrame) -> str:
-    """Where most runs have not been measured, equal zeros must not pass for agreement."""
-    from folklore.stats.findings import measured
-
-    main = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
-    missing = measured("ensemble_accuracy")(main).isna().mean()
-    return "Most runs were not measured." if missing > 0.5 else ""
 
 
 @cache

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._dropout import middle
+from folklore.claims._dropout import middle, unmeasured
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study
 
@@ -88,6 +88,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         finding,
         robustness=(*finding.robustness, *_milder(runs, criterion.delta)),
         tables=(_table(runs),),
+        undecidable=finding.undecidable or unmeasured(runs, "variance_shift_2"),
     )
 
 

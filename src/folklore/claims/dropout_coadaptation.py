@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._dropout import middle
+from folklore.claims._dropout import middle, unmeasured
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -90,7 +90,11 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     lost = loss(f"removed_{criterion.settings['percent']:g}")
     finding = contrast(runs, {NONE: 1.0, FIFTH: -1.0}, criterion.delta, measure=lost)
-    return replace(finding, tables=(_table(runs, criterion.settings["chance"]),))
+    return replace(
+        finding,
+        tables=(_table(runs, criterion.settings["chance"]),),
+        undecidable=finding.undecidable or unmeasured(runs, "whole_accuracy"),
+    )
 
 
 def loss(name: str) -> Measure:

@@ -166,7 +166,8 @@ def _parts(confirmed: pd.DataFrame) -> Table:
     rows = tuple(
         (name, *(_points(g, weights) for g in grounds.values())) for name, weights in contrasts.items()
     )
-    return Table("Differences of test accuracy in points with 95 % intervals.", ("", *(grounds)), rows)
+    heads = ("noise of half a deviation" if variant == "main" else variant for variant in grounds)
+    return Table("Differences of test accuracy in points with 95 % intervals.", ("", *heads), rows)
 
 
 def _points(runs: pd.DataFrame, weights: dict[str, float]) -> str:

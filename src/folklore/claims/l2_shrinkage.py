@@ -68,7 +68,7 @@ DESIGN = Study(
     cells=(*_ARMS, *_KEPT),
     fixed={"optimizer": "sgd", "n_train": 1024, "probe": "weights"},
     updates=2000,
-    seconds=40,
+    seconds=38,
     variants=(
         Variant(
             NORMED,

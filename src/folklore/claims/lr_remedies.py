@@ -118,7 +118,8 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     arms = [TUNED, TUNED_CARED, LOW, LOW_CARED, HIGH, HIGH_CARED, DEAD, DEAD_CARED]
     colours = claims.arm_colours(arms)
     colours |= {arm: colours[other] for arm, other in zip(cared[1:], (LOW, HIGH, DEAD), strict=True)}
-    claims.loss_curves(left, runs, cared, colours=colours)
+    short = dict(zip(cared, ("tuned rate", "too low", "too high", "dead units"), strict=True))
+    claims.loss_curves(left, runs, cared, names=short, colours=colours)
     left.set_ylim(0.1, 20)
     claims.legend_above(left, 2)
     names = {arm: arm.replace(", remedies", ",\nremedies") for arm in arms}

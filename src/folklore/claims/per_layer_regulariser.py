@@ -71,7 +71,7 @@ DESIGN = Study(
         "probe": "input_share-40",
     },
     updates=2000,
-    seconds=60,
+    seconds=58,
     variants=(
         Variant(
             RARE,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._residual import KINDS, SHALLOW, SPEED, arm, confirmed, interval, over_kinds
+from folklore.claims._residual import KINDS, SHALLOW, SPEED, TARGETS, arm, confirmed, interval, over_kinds
 from folklore.claims.base import Claim, Criterion
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ CRITERION = Criterion(
     scale=100,
     equivalence=True,
     pilot_sd=0.0175,
-    settings={"MLP": 1.45, "CNN": 0.6},
+    settings=dict(TARGETS),
 )
 ARMS = tuple(arm(kind, skips, SHALLOW) for kind in KINDS for skips in (False, True))
 

@@ -111,4 +111,4 @@ def lengths(x: Tensor, draws: Draws) -> Tensor:
     return found
 
 
-_TWENTIETHS = (10, 11, 13, 16)  # even and odd: a recurrent net that has only seen one of them may learn to alternate
+_TWENTIETHS = (10, 11, 13, 16)  # even and odd numbers: from one kind a recurrent net may learn to alternate
