@@ -166,16 +166,34 @@ def trained(study: Study | None, runs: pd.DataFrame | None) -> str:
             else ""
         )
         parts.append(
-            f"{_net(confirmed)} on {'/'.join(map(datasets.title, sorted(set(confirmed['data']))))}, {_range(confirmed['n_train'])} training rows, "
-            f"{span} updates; {confirmed['arm'].nunique()} arms, each {tuning}{confirmed.groupby('arm').size().max()} fresh replicates"
+            f"{_task(confirmed)}, {span} updates; {confirmed['arm'].nunique()} arms, each {tuning}{confirmed.groupby('arm').size().max()} fresh replicates"
         )
     return "; as a check: ".join(parts) + f". {runs['run_key'].nunique():,} networks in all."
+
+
+def _task(runs: pd.DataFrame) -> str:
+    """Nets on a data set; or functions to minimise, where a procedure puts them into the place of both."""
+    procedures = _others(runs["procedure"], "once")
+    if procedures and all(name.endswith("quadratics") for name in procedures):
+        return "random quadratic functions"
+    views, data = _others(runs["view"], "plain"), "/".join(map(datasets.title, sorted(set(runs["data"]))))
+    seen = f" ({', '.join(views)})" if views else ""
+    how = f", trained by {'/'.join(procedures)}" if procedures else ""
+    return f"{_net(runs)} on {data}{seen}, {_range(runs['n_train'])} training rows{how}"
+
+
+def _others(levels: pd.Series, usual: str) -> list[str]:
+    """The levels in words, without the usual one."""
+    return [level.replace("_", " ") for level in dict.fromkeys(levels) if level != usual]
 
 
 def _net(runs: pd.DataFrame) -> str:
     depths = "/".join(str(d) for d in sorted(set(runs["depth"])))
     widths = "/".join(str(w) for w in sorted(set(runs["width"])))
-    return f"MLP of {depths} x {widths}, {'/'.join(dict.fromkeys(runs['activation']))}, {'/'.join(dict.fromkeys(runs['optimizer']))}"
+    kinds = "/".join(
+        "MLP" if model == "mlp" else model.replace("_", " ") for model in dict.fromkeys(runs["model"])
+    )
+    return f"{kinds} of {depths} x {widths}, {'/'.join(dict.fromkeys(runs['activation']))}, {'/'.join(dict.fromkeys(runs['optimizer']))}"
 
 
 def _range(values: pd.Series) -> str:
