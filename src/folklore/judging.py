@@ -165,8 +165,9 @@ def trained(study: Study | None, runs: pd.DataFrame | None) -> str:
             if rates
             else ""
         )
+        arms, replicates = confirmed["arm"].nunique(), confirmed.groupby("arm").size().max()
         parts.append(
-            f"{_task(confirmed)}, {span} updates; {confirmed['arm'].nunique()} arms, each {tuning}{confirmed.groupby('arm').size().max()} fresh replicates"
+            f"{_task(confirmed)}, {span} updates; {arms} arms, each {tuning}{replicates} fresh replicates"
         )
     return "; as a check: ".join(parts) + f". {runs['run_key'].nunique():,} networks in all."
 
