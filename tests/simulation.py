@@ -125,13 +125,17 @@ def write_removed(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.ran
     """The latent is accuracy that is left, of .6, when units are removed, beyond .4."""
     write_scores(frame, np.zeros(len(frame)), target, rng)
     names = [f"{how}_{percent}" for how in ("removed", "rescaled") for percent in (10, 20, 50)]
-    frame["measures"] = [dict.fromkeys(names, 0.4 + v) | {"whole_accuracy": 0.6, "correlation": 0.1} for v in z]
+    frame["measures"] = [
+        dict.fromkeys(names, 0.4 + v) | {"whole_accuracy": 0.6, "correlation": 0.1} for v in z
+    ]
 
 
 def write_shift(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
     """The latent adds to the octaves, 2 without it, by which the running variance exceeds that in use at the later layers."""
     write_scores(frame, np.zeros(len(frame)), target, rng)
-    frame["measures"] = [{"variance_shift_0": 0.0} | {f"variance_shift_{i}": -2 - v for i in (1, 2)} for v in z]
+    frame["measures"] = [
+        {"variance_shift_0": 0.0} | {f"variance_shift_{i}": -2 - v for i in (1, 2)} for v in z
+    ]
 
 
 def write_gap(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
@@ -145,9 +149,13 @@ def write_passes(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.rand
     write_scores(frame, np.zeros(len(frame)), target, rng)
     arms = pd.unique(frame["arm"])
     level = dict(zip(arms, rng.choice([2 / 32, 30 / 32], len(arms)), strict=True)) | {"healthy": 0.5}
-    share = frame["arm"].map(level).to_numpy(dtype=float) + frame.assign(z=z).groupby("arm")["z"].transform("mean")
+    share = frame["arm"].map(level).to_numpy(dtype=float) + frame.assign(z=z).groupby("arm")["z"].transform(
+        "mean"
+    )
     place = (frame["replicate"] + 0.5) / (frame["replicate"].max() + 1)
-    frame["measures"] = [{"training_accuracy": 1.0 if p < s else 0.5} for p, s in zip(place, share, strict=True)]
+    frame["measures"] = [
+        {"training_accuracy": 1.0 if p < s else 0.5} for p, s in zip(place, share, strict=True)
+    ]
 
 
 def write_rates(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
@@ -200,7 +208,9 @@ def write_dead(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random
     """The latent adds to a share of .3 of dead units."""
     write_scores(frame, np.zeros(len(frame)), target, rng)
     looked = (frame["probe"] == "dead").to_numpy()
-    frame["measures"] = [{"dead_share": 0.3 + v, "dead_net": 0.0} if on else {} for v, on in zip(z, looked, strict=True)]
+    frame["measures"] = [
+        {"dead_share": 0.3 + v, "dead_net": 0.0} if on else {} for v, on in zip(z, looked, strict=True)
+    ]
 
 
 def write_deaths(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
@@ -231,7 +241,13 @@ class Model:
 
 
 SEEDED = ("labels shuffled anew", "inputs all zero", "rows mixed by a reshape", "weights never updated")
-SEEDED += ("wrong sign of updates", "all weights equal", "dropout .9 for .1", "ReLU on the outputs", "softmax twice")
+SEEDED += (
+    "wrong sign of updates",
+    "all weights equal",
+    "dropout .9 for .1",
+    "ReLU on the outputs",
+    "softmax twice",
+)
 SEEDED += ("no activations", "gradients never zeroed", "layers not registered")
 REMEDIES = {"dropout .2": 1, "dropout .5": 1, "twice as wide": -1, "four times as wide": -1}
 _TESTED = {"SGD": 0.2, "momentum": 0.02, "Adam": 0.001}
@@ -248,7 +264,11 @@ MODELS: dict[str, Model] = {
         {"leaky ReLU from the dead net": 1, "ReLU from the dead net": -1}, write=write_deaths
     ),
     "rnn-tanh": Model(
-        {f"{name}, {start}": s for name, s in (("tanh", 1), ("ReLU", -1)) for start in ("orthogonal", "identity")}
+        {
+            f"{name}, {start}": s
+            for name, s in (("tanh", 1), ("ReLU", -1))
+            for start in ("orthogonal", "identity")
+        }
     ),
     "elastic-net": Model(
         {f"elastic net {s}": 1 for s in (".0001", ".0003", ".001")}

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from folklore.grid import Run
 
-INPUTS = {"mnist1d": 40, "digits": 64, "mnist": 784, "fashion_mnist": 784, "cifar10": 3072, "bag_of_words": 160}
+INPUTS = {
+    "mnist1d": 40,
+    "digits": 64,
+    "mnist": 784,
+    "fashion_mnist": 784,
+    "cifar10": 3072,
+    "bag_of_words": 160,
+}
 _CLASSES = 10
 MOST_RUNS = 32
 STACK_NUMBERS = 1 << 18  # batch x width x runs that fit the cache together
@@ -27,10 +34,20 @@ _CALLS = 2.4
 _OPERATIONS = 90e3  # a microsecond, in products of the size of a step
 _CONVOLUTIONS = ("cnn", "residual_cnn")
 _WORDS = 8  # of a text in the model of bags
-_PROBED = {"ensemble": 102_000, "robustness": 100_000, "lengths": 20_000}  # rows that a probe passes through the net
-_KERNEL, _WINDOWS = 3, 3.0  # positions of a window; nanoseconds for a channel, position and row to lay windows out
+_PROBED = {
+    "ensemble": 102_000,
+    "robustness": 100_000,
+    "lengths": 20_000,
+}  # rows that a probe passes through the net
+_KERNEL, _WINDOWS = (
+    3,
+    3.0,
+)  # positions of a window; nanoseconds for a channel, position and row to lay windows out
 _READ = 2  # inputs a step of a recurrent net
-_STATE, _CLIPPED = 3.0, 3.4  # nanoseconds for a unit, step and row: weights used again, and their gradient where it is clipped
+_STATE, _CLIPPED = (
+    3.0,
+    3.4,
+)  # nanoseconds for a unit, step and row: weights used again, and their gradient where it is clipped
 # a run with what its procedure trains before, over its own updates; tuning shares what comes before, confirming does not
 _PROCEDURE = {"transfer": 2.8, "autoencoder": 3.0, "subsample": 1.7, "grow": 1.4}
 _PROCEDURE |= {"prune": 1.3, "prune_return": 1.3, "prune_random": 1.3}

@@ -91,7 +91,5 @@ def weights(draws: Draws, batch: int, anatomy: Anatomy) -> dict[Site, Tensor | N
     The paper draws for every row, too, which would take as many numbers as there are weights times rows.
     """
     return {
-        ("weight", i): draws.keep(f"dropout/weight/{i}", fans)
-        for i, fans in enumerate(anatomy.fans)
-        if i > 0
+        ("weight", i): draws.keep(f"dropout/weight/{i}", fans) for i, fans in enumerate(anatomy.fans) if i > 0
     }

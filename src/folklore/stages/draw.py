@@ -17,7 +17,9 @@ from folklore.studies import wanted_claims
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results"))
-    parser.add_argument("--claims", default="", help="ids, separated by commas; all of the profile by default")
+    parser.add_argument(
+        "--claims", default="", help="ids, separated by commas; all of the profile by default"
+    )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as profile=smoke")
     options = parser.parse_intermixed_args(argv)
     plan, chosen = make_plan(options.overrides), set(filter(None, options.claims.split(",")))
