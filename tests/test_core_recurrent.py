@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from folklore import cost
 from folklore.core import augmentations
 from folklore.core.draws import Draws
-from folklore.core.models.rnn import READ
+from folklore.core.models._recurrent import READ
 from folklore.core.networks import Layout, Parameters, Pass, initial
 from folklore.core.networks import forward as logits_of
 from folklore.core.training import Stack, train
@@ -26,10 +26,10 @@ WIDTH, STEPS = 8, INPUTS // READ
 
 
 def recurrent(
-    norm: str = "none", amount: int = 1, depth: int = 1, activation: str = "tanh"
+    norm: str = "none", model: str = "rnn", depth: int = 1, activation: str = "tanh"
 ) -> tuple[Layout, Parameters]:
     """Three nets in double precision, with biases, gains, shifts and moments that are not those of the start."""
-    layout = Layout(INPUTS, CLASSES, depth, WIDTH, activation, norm, f"rnn-{amount}")
+    layout = Layout(INPUTS, CLASSES, depth, WIDTH, activation, norm, model)
     drawn = initial(layout, ["glorot_normal"] * 3, [1, 2, 3], CPU)
     draw = torch.Generator().manual_seed(0)
     others = [*drawn.biases, *drawn.gains, *drawn.shifts, *(t for pair in drawn.running for t in pair)]
@@ -59,17 +59,17 @@ def test_a_recurrent_net_is_that_of_torch(depth: int, activation: str) -> None:
         close(found[r], states[:, -1] @ net.weights[-1][r] + net.biases[-1][r], 1e-12)
 
 
-@pytest.mark.parametrize("amount", [1, 4, STEPS])
+@pytest.mark.parametrize(("model", "own"), [("rnn", 1), ("rnn_stepwise", STEPS * 4 // 5)])
 @pytest.mark.parametrize("training", [False, True])
-def test_steps_share_norms_as_the_number_says(amount: int, training: bool) -> None:
+def test_steps_share_norms_or_have_their_own(model: str, own: int, training: bool) -> None:
     """Step by step with torch's batch norm; what a place has seen are the moments of all its steps' pre-activations."""
-    layout, net = recurrent("batch", amount)
+    layout, net = recurrent("batch", model)
     x, r = rows(), 1
     passed = Pass(layout, net, {}, training=training)
     found = passed.logits(x)
-    state, before = torch.zeros(5, WIDTH, dtype=torch.float64), [[] for _ in range(amount)]
+    state, before = torch.zeros(5, WIDTH, dtype=torch.float64), [[] for _ in range(own)]
     for t in range(STEPS):
-        place = min(t, amount - 1)
+        place = min(t, own - 1)
         h = x[r, :, READ * t : READ * (t + 1)] @ net.weights[0][r] + state @ net.weights[1][r]
         h = h + net.biases[0][r] + net.biases[1][r]
         before[place].append(h)
@@ -131,7 +131,7 @@ def test_accuracy_by_length_adds_up() -> None:
     test_x = DATA.test_x.copy()
     test_x[:50, 9:] = 0
     data = type(DATA)(**{**vars(DATA), "test_x": test_x})
-    run = replace(BASE, model="rnn-1", probe="lengths")
+    run = replace(BASE, model="rnn", probe="lengths")
     result, hidden = train([run, replace(run, score_test=False)], data)
     measures = result["measures"]
     assert set(measures) == {"length_9", "length_12"}
@@ -179,20 +179,20 @@ def test_the_first_part_of_the_fallback_is_relu_at_its_own_rate() -> None:
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 def test_recurrent_runs_do_not_depend_on_their_neighbours(norm: str) -> None:
     """With sequences of several lengths, and dropout."""
-    runs = stack(model="rnn-2", norm=norm, augmentation="lengths", activation="tanh")
+    runs = stack(model="rnn_stepwise", norm=norm, augmentation="lengths", activation="tanh")
     together = train(runs, TASK)
     for run, result in zip(runs, together, strict=True):
         assert bits(train([run], TASK)[0]) == bits(result)
 
 
 def test_the_identity_start() -> None:
-    net = initial(Layout(INPUTS, CLASSES, 1, WIDTH, "relu", "none", "rnn-1"), ["identity"], [1], CPU)
+    net = initial(Layout(INPUTS, CLASSES, 1, WIDTH, "relu", "none", "rnn"), ["identity"], [1], CPU)
     assert torch.equal(net.weights[1][0], torch.eye(WIDTH))
     assert 0 < net.weights[0].abs().max() < 0.01
 
 
 def test_a_recurrent_net_costs_its_steps() -> None:
-    run = Run(model="rnn-1", depth=1, width=32, activation="tanh")
+    run = Run(model="rnn", depth=1, width=32, activation="tanh")
     assert cost.parameters(run) == (2 + 32) * 32 + 320
     assert cost.operations(run) == 6 * (20 * 34 * 32 + 320) * run.batch_size * run.updates
     assert cost.stack_width(run) == cost.MOST_RUNS

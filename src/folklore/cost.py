@@ -43,7 +43,7 @@ _KERNEL, _WINDOWS = (
     3,
     3.0,
 )  # positions of a window; nanoseconds for a channel, position and row to lay windows out
-_READ = 2  # inputs a step of a recurrent net
+_RECURRENT, _READ = ("rnn", "rnn_stepwise"), 2  # inputs a step of a recurrent net
 _STATE, _CLIPPED = (
     3.0,
     3.4,
@@ -71,7 +71,7 @@ def _layers(run: Run) -> list[int]:
 
 def _steps(run: Run) -> int:
     """How often a recurrent net uses its weights in one pass; 0 for other nets."""
-    return -(-INPUTS.get(run.data, 784) // _READ) if run.model.partition("-")[0] == "rnn" else 0
+    return -(-INPUTS.get(run.data, 784) // _READ) if run.model in _RECURRENT else 0
 
 
 def _positions(run: Run) -> list[int]:

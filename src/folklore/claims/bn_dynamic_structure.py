@@ -21,6 +21,7 @@ amount not shown to be below 1 point.
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 from folklore.claims.base import Claim, Criterion
@@ -58,10 +59,14 @@ DESIGN = Study(
     cells=(
         _LAYER,
         {"label": ALL, "norm": "batch"},
-        {"label": EACH, "norm": "batch", "model": "rnn-16"},  # the longest training sequence has 16 steps
+        {
+            "label": EACH,
+            "norm": "batch",
+            "model": "rnn_stepwise",
+        },  # the longest training sequence has 16 steps
     ),
     fixed={
-        "model": "rnn-1",
+        "model": "rnn",
         "depth": 1,
         "width": 32,
         "activation": "tanh",
@@ -124,8 +129,9 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     for length in TRAINED:
         left.axvline(length, color=style.MUTED, linewidth=0.8, linestyle=":", zorder=0)
     left.set_xticks(range(16, 41, 4))
+    left.grid(axis="x", visible=False)
     claims.legend_above(left, 2)
-    claims.arm_points(right, finding.rows, arms, xlabel="test accuracy at unseen lengths (%)")
+    claims.arm_points(right, finding.rows, arms, xlabel="test accuracy, new lengths (%)")
     return figure, (
         "Left: test accuracy against the length of the test sequences, with 95 % intervals; dotted lines mark the lengths of "
         f"training. Right: test accuracy over all unseen lengths: {claims.rows_in_words(finding.rows)}."
@@ -186,4 +192,5 @@ def _by_length(runs: pd.DataFrame) -> Table:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}" if share == share else ""
+    """Nothing for what was not measured."""
+    return "" if isnan(share) else f"{100 * share:.1f}"

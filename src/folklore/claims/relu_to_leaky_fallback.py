@@ -50,7 +50,7 @@ _FRESH = (
     {"label": FRESH_LEAKY, "activation": "leaky_relu", "init": "he_normal"},
     {"label": FRESH_RELU, "activation": "relu", "init": "he_normal"},
 )
-_DEAD = {"procedure": "fallback-32", "updates": 2400}
+_DEAD = {"procedure": "fallback-32", "updates": 2400, "probe": "dead"}
 _CELLS = (_FRESH[0] | _DEAD | {"label": LEAKY}, _FRESH[1] | _DEAD | {"label": RELU}, *_FRESH)
 
 # Pilot (seeds 20000 up): after 400 updates at .32 17 of 19 ReLU nets say the same of every validation row, none has diverged.

@@ -60,7 +60,7 @@ DESIGN = Study(
     name="rnn-tanh",
     title="Recurrent nets with tanh and with ReLU",
     cells=_cells(STARTS),
-    fixed={"model": "rnn-1", "depth": 1, "width": 32, "optimizer": "momentum", "clip": 1.0},
+    fixed={"model": "rnn", "depth": 1, "width": 32, "optimizer": "momentum", "clip": 1.0},
     updates=1152,
     rates=Rates(center=0.01),
     replicates=64,

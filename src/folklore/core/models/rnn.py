@@ -1,85 +1,16 @@
-"""Recurrent (Elman 1990): a row is read as a sequence, two inputs a step, and the state after its last step is classified.
-
-As `torch.nn.RNN` with `depth` layers, and a norm before the activation. `amount`: how many steps of a layer have a norm of their own; all
-later steps share the last of them, its moments being those of all its steps together. Zeros that end a row are padding: its state waits.
-"""
+"""Recurrent, over a row as a sequence; a layer has one norm for all its steps, whose moments are those of all of them together."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
+from folklore.core.models._recurrent import anatomy_of, logits_of
 from folklore.core.networks import Anatomy, Layout, Pass
-from folklore.core.norms import Moments
-
-READ = 2  # inputs a step
-Seen = tuple[int, Moments, int]
-Going = list[Tensor | None]
 
 
-def anatomy(layout: Layout, amount: int) -> Anatomy:
-    """Layer l has the weights 2l, of what it reads, and 2l + 1, of its state, and the norms from l * amount on."""
-    units, depth = layout.width * layout.pieces, layout.depth
-    read = [READ] + [layout.width] * (depth - 1)
-    fans = [fan for inputs in read for fan in ((inputs, units), (layout.width, units))]
-    return Anatomy(
-        fans=(*fans, (layout.width, layout.classes)),
-        normed=(units,) * (depth * amount),
-        dropped=((_steps(layout), layout.width),) * (depth - 1) + ((1, layout.width),),
-        reuses=True,
-    )
+def anatomy(layout: Layout) -> Anatomy:
+    return anatomy_of(layout, own=1)
 
 
-def _steps(layout: Layout) -> int:
-    return -(-layout.inputs // READ)
-
-
-def forward(net: Pass, x: Tensor, amount: int) -> Tensor:
-    steps = _steps(net.layout)
-    h = pad(x, (0, READ * steps - net.layout.inputs)).unflatten(2, (steps, READ)).transpose(1, 2)
-    going = _going(h)
-    for i in range(net.layout.depth):
-        states = _states(net, i, h, going, amount)
-        if i < net.layout.depth - 1:
-            h = net.drop(i, torch.stack(states, dim=1).flatten(1, 2)).unflatten(1, (steps, -1))
-    last = net.layout.depth
-    return net.linear(2 * last, net.drop(last - 1, states[-1]))
-
-
-def _going(h: Tensor) -> Going:
-    """For each step of h (R, T, B, features) which rows go on, (R, B, 1), or None if all do."""
-    there = h.ne(0).any(dim=3).int()
-    there = there.flip(1).cummax(dim=1).values.flip(1).bool()
-    there[:, 0] = True
-    whole = there.all(dim=2).all(dim=0).tolist()
-    return [None if all_go_on else there[:, t, :, None] for t, all_go_on in enumerate(whole)]
-
-
-def _states(net: Pass, i: int, h: Tensor, going: Going, amount: int) -> list[Tensor]:
-    """The states (R, B, H) of layer i after each step of h (R, T, B, features)."""
-    runs, steps, rows, _ = h.shape
-    read = net.linear(2 * i, h.flatten(1, 2)).unflatten(1, (steps, rows)).unbind(1)
-    state, states, before = h.new_zeros(runs, rows, net.layout.width), [], len(net.seen)
-    for t, (part, goes_on) in enumerate(zip(read, going, strict=True)):
-        place = i * amount + min(t, amount - 1)
-        new = net.activate(net.norm(place, part + net.linear(2 * i + 1, state)))
-        state = new if goes_on is None else torch.where(goes_on, new, state)
-        states.append(state)
-    net.seen[before:] = _by_place(net.seen[before:], going)
-    return states
-
-
-def _by_place(seen: list[Seen], going: Going) -> list[Seen]:
-    """What the steps of each place have seen, as of one batch; a step counts in the runs that have a row that goes on."""
-    counts = [torch.ones(1, 1, 1) if g is None else g.any(dim=1, keepdim=True).float() for g in going]
-    found = []
-    for place in dict.fromkeys(i for i, _, _ in seen):
-        steps = [t for t, (i, _, _) in enumerate(seen) if i == place]
-        means, variances = (torch.cat([seen[t][1][k] for t in steps], dim=1) for k in (0, 1))
-        weights = torch.cat(torch.broadcast_tensors(*(counts[t] for t in steps)), dim=1).to(means)
-        weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
-        mean = (weights * means).sum(dim=1, keepdim=True)
-        variance = (weights * (variances + (means - mean) ** 2)).sum(dim=1, keepdim=True)
-        found.append((place, (mean, variance), seen[steps[0]][2] * len(steps)))
-    return found
+def forward(net: Pass, x: Tensor) -> Tensor:
+    return logits_of(net, x, own=1)
