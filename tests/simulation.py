@@ -406,7 +406,8 @@ MODELS: dict[str, Model] = {
         },
         write=write_curves,
     ),
-    "lr-search": Model({"rate 0.127": 1, "rate 0.487": -1}, write=write_rates),
+    # an opposite effect of twice its delta, half a point, is less than 64 replicates could refute
+    "lr-search": Model({"rate 0.127": 1, "rate 0.487": -1}, reverses=False, write=write_rates),
     "cross-validation": Model(
         {"ELU, width 100, rate 0.2": 1, "ReLU, width 30, rate 0.05": -1}, write=write_folds
     ),

@@ -88,13 +88,13 @@ DESIGN = Study(
 )
 CRITERION = Criterion(
     text="Share of seeds in which the healthy net gets all 20 training rows right minus the share in which a broken net "
-    "does, each at its tuned rate; mean over twelve bugs above 0 (95 % interval, over the bugs) and not negligible "
-    "(90 % interval not within .1).",
+    "does, each at its tuned rate; mean over twelve bugs above 0 (95 % interval, over the bugs; p: the larger of those over "
+    "the bugs and over the seeds) and not negligible (90 % interval not within .1).",
     metric="share of seeds that fit 20 rows, healthy minus broken",
     unit="of the seeds",
     delta=0.1,
     pilot_sd=0.5,
-    settings={"complete": 1.0},
+    settings={"complete": 1.0, "seeds": 8},
 )
 
 
@@ -106,8 +106,12 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     runs = runs.assign(measure=fits(runs, criterion.settings["complete"]))
     rows = arm_rows(runs[runs["variant"] == "main"])
-    finding = contrast(_by_bug(runs), {HEALTHY: 1.0, "broken": -1.0}, criterion.delta, measure="share")
+    weights = {HEALTHY: 1.0, "broken": -1.0}
+    p = _p_over_seeds(runs)
+    finding = contrast(_by_bug(runs), weights, criterion.delta, measure="share", test=lambda _: p)
     passed = [row.arm for row in rows if row.arm in BUGS and row.mean is not None and row.mean > 0.5]
+    seeds, least = runs["replicate"].nunique(), criterion.settings["seeds"]
+    few = f"Shares of fewer than {least:g} seeds are too coarse to compare." if seeds < least else ""
     note = f"Bugs that pass in most seeds: {', '.join(passed) or 'none'} ({len(passed)} of {len(BUGS)})."
     return replace(
         finding,
@@ -115,6 +119,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         diverged=sum(row.diverged for row in rows),
         tables=(_table(runs),),
         notes=(note, *(n for n in finding.notes if "diverged" not in n)),
+        undecidable=finding.undecidable or few,
     )
 
 
@@ -154,6 +159,16 @@ def _by_bug(runs: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame(found, columns=["arm", "replicate", "share"])
     edge = max(mine.loc[mine["arm"] == HEALTHY, "edge"])
     return frame.assign(status=status, edge=edge, lr=float("nan"), variant="main", phase="confirm")
+
+
+def _p_over_seeds(runs: pd.DataFrame) -> float:
+    """p-value with the seeds as replicates: what the healthy net does is common to all bugs, and hangs on the seeds alone."""
+    from folklore.stats.estimates import estimate
+    from folklore.stats.findings import differences
+
+    mine = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
+    d = differences(mine, {HEALTHY: 1.0} | dict.fromkeys(BUGS, -1 / len(BUGS)))
+    return estimate(d, sensitivity=False).p if len(d) > 1 else 1.0
 
 
 def _table(runs: pd.DataFrame) -> Table:
