@@ -80,7 +80,7 @@ DESIGN = Study(
     updates=1024,
     rates=Rates(center=0.014),
     replicates=64,
-    seconds=150,
+    seconds=155,
     variants=(
         Variant(
             AGAINST_NONE,

@@ -134,6 +134,8 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     claims.arm_points(left, finding.rows, arms, xlabel="seeds that fit all 20 rows (%)", decimals=0)
     full = arm_rows(runs.assign(measure=runs["test_accuracy"].astype(float)))
     claims.arm_points(right, full, arms, variant=FULL, xlabel="test accuracy, 4,096 rows (%)", decimals=0)
+    left.set_xlim(-8, 108)
+    right.set_xlim(0, 72)
     words = claims.rows_in_words(finding.rows, decimals=0)
     return fig, (
         f"Left: share of seeds that fit all 20 training rows, for the healthy net and each bug: {words}. Right: "

@@ -64,7 +64,7 @@ DESIGN = Study(
     updates=1152,
     rates=Rates(center=0.01),
     replicates=64,
-    seconds=150,
+    seconds=147,
     variants=(
         Variant(
             HE, study=_SHORT | {"cells": _cells({"He": "he_normal"}), "rates": Rates(count=5, center=0.01)}

@@ -64,7 +64,7 @@ DESIGN = Study(
     cells=CELLS,
     fixed={"procedure": "update_ratio"},
     updates=512,
-    seconds=56,
+    seconds=60,
 )
 CRITERION = Criterion(
     text="Area under the ROC curve for failing runs (diverged, or final training loss above .9 log 10) by the distance of "
@@ -126,6 +126,9 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     found = [[_area(g, abs(g["ratio"] - c)) for _, g in mine.groupby("replicate")] for c in centres]
     middle = [_mean(values) for values in found]
     right.plot(centres, middle, "o-", color=style.INK, markersize=3)
+    for row in finding.rows:
+        if row.lo is not None:
+            right.plot([-3, -3], [row.lo, row.hi], color=style.PALETTE[0], linewidth=4, solid_capstyle="butt")
     right.axhline(0.5, color=style.MUTED, linewidth=1, linestyle="--")
     right.axvline(-3, color=style.MUTED, linestyle=(0, (2, 2)), linewidth=1)
     right.set(xlabel="ratio called healthy (log10)", ylabel="area under the ROC curve", ylim=(0, 1.02))
