@@ -55,6 +55,13 @@ def test_a_run_does_not_depend_on_its_neighbours(factor: str, level: str, norm: 
     assert bits(train(runs[::-1], TASK)[0]) == bits(together[-1])
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_clipped_run_does_not_depend_on_its_neighbours(model: str) -> None:
+    runs = stack(model=model, depth=4, clip=0.05, activation="tanh")
+    for run, result in zip(runs, train(runs, TASK), strict=True):
+        assert bits(train([run], TASK)[0]) == bits(result)
+
+
 @pytest.mark.parametrize(("factor", "level"), FILES)
 def test_a_neighbour_that_diverges_changes_nothing(factor: str, level: str) -> None:
     fine = stack(**{factor: level})[0]

@@ -137,7 +137,9 @@ class _Update:
         """Gradients scaled down to the norm `clip` (R, 1, 1) where a run's is larger, as `torch.nn.utils.clip_grad_norm_`; 0: left alone."""
         grads = [g for i, (x, s) in factors.items() for g in (self._gradient(i, x, s), s.sum(dim=1))]
         grads += [tensor.grad for tensor in self._norms() if tensor.grad is not None]
-        norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in grads]).sum(dim=0).sqrt().view(-1, 1, 1)
+        # stacked last: the order of a sum over the first axis would depend on how many runs there are
+        squares = torch.stack([g.flatten(1).square().sum(dim=1) for g in grads], dim=1)
+        norm = squares.sum(dim=1).sqrt().view(-1, 1, 1)
         clip = self.hyper["clip"]
         scale = torch.where(clip > 0, (clip / (norm + 1e-6)).clamp(max=1.0), torch.ones_like(clip))
         for tensor in self._norms():
