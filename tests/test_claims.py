@@ -426,6 +426,20 @@ def test_a_judge_survives(name: str, happening: Callable[[pd.DataFrame], pd.Data
         assert "end of its widened grid" in " ".join(finding.notes)
 
 
+SAID = ("supported", "refuted", "inconclusive", "holds", "fails")
+
+
+@pytest.mark.usefixtures("_exact_once")
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_judge_reads_every_registered_version_of_its_criterion(name: str) -> None:
+    claim = CLAIMS[name]
+    frame = whole(name).frame({}, np.random.default_rng(7)) if claim.design else None
+    for entry in criteria.versions(claim, criteria.read()):
+        criterion = criteria.criterion_of(entry)
+        found = claim.module.judge(frame, criterion).verdict(criterion.delta, None)
+        assert found.verdict in SAID, entry["reason"]
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("happening", BAD_DAYS)
 @pytest.mark.parametrize("name", ORDERS)

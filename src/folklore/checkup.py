@@ -119,9 +119,7 @@ def outcomes(runs: Sequence[Run], data: Arrays) -> list[Outcome]:
     for weight in stack.parameters.weights:
         weight.requires_grad_()
     gradients = gradient_norms(stack.layout, stack.parameters, x, y)
-    torch.set_flush_denormal(True)
     results = stack.train(lambda fraction: None)
-    torch.set_flush_denormal(False)
     with torch.no_grad():
         right = correct(forward(stack.layout, stack.parameters, x), y) / x.shape[1]
         moved = [

@@ -110,7 +110,8 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     p = _p_over_seeds(runs)
     finding = contrast(_by_bug(runs), weights, criterion.delta, measure="share", test=lambda _: p)
     passed = [row.arm for row in rows if row.arm in BUGS and row.mean is not None and row.mean > 0.5]
-    seeds, least = runs["replicate"].nunique(), criterion.settings["seeds"]
+    seeds = runs["replicate"].nunique()
+    least = criterion.settings.get("seeds", 1)  # the first version asked for none
     few = f"Shares of fewer than {least:g} seeds are too coarse to compare." if seeds < least else ""
     note = f"Bugs that pass in most seeds: {', '.join(passed) or 'none'} ({len(passed)} of {len(BUGS)})."
     return replace(

@@ -85,13 +85,8 @@ class _Update:
         factors: Factors,
         t: float,
     ) -> None:
-        self.rule, self.parameters, self.state, self.hyper, self.factors = (
-            rule,
-            parameters,
-            state,
-            hyper,
-            factors,
-        )
+        self.rule, self.parameters, self.state = rule, parameters, state
+        self.hyper, self.factors = hyper, factors
         self.plain = getattr(optimizers, rule.optimizer)
         self.factored = getattr(self.plain, "factored", None)
         self.numbers = (hyper["lr"], hyper["momentum"], t)
@@ -100,11 +95,8 @@ class _Update:
 
     def linear(self, i: int, h: Tensor) -> Tensor:
         """The affine map of layer i, whose backward pass updates it."""
-        weights, bias, mask = (
-            self.parameters.weights[i],
-            self.parameters.biases[i],
-            self.factors.get(("weight", i)),
-        )
+        weights, bias = self.parameters.weights[i], self.parameters.biases[i]
+        mask = self.factors.get(("weight", i))
         if mask is not None:
             weights = weights.detach() * mask
         if i in self.rule.frozen:

@@ -81,11 +81,7 @@ def train(
     Divergence is a result: `status`, the update at which the loss stopped being finite, and scores at chance.
     `tick` is told the finished fraction now and then.
     """
-    torch.set_flush_denormal(True)  # dying weights would otherwise slow the arithmetic down a hundredfold
-    try:
-        return Stack(runs, data, torch.device(device)).train(tick)
-    finally:
-        torch.set_flush_denormal(False)  # the caller's own arithmetic stays as it was
+    return Stack(runs, data, torch.device(device)).train(tick)
 
 
 class Stack:
@@ -132,6 +128,13 @@ class Stack:
 
     def train(self, tick: Callable[[float], None]) -> list[dict]:
         """All updates as the runs' procedure makes them, then the final scores."""
+        torch.set_flush_denormal(True)  # dying weights would otherwise slow the arithmetic down a hundredfold
+        try:
+            return self._train(tick)
+        finally:
+            torch.set_flush_denormal(False)  # the caller's own arithmetic stays as it was
+
+    def _train(self, tick: Callable[[float], None]) -> list[dict]:
         self.tick = tick
         norms = self._gradient_norms()
         lookup.from_file("procedures", self.one.procedure, "train")(self)
