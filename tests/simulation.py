@@ -227,6 +227,19 @@ def write_lengths(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.ran
     frame["measures"] = [dict.fromkeys(names, ACCURACY + v) for v in z]
 
 
+def write_times(frame: pd.DataFrame, z: np.ndarray, target: float, rng: np.random.Generator) -> None:
+    """The latent is the octaves by which a run's times lie above ReLU's."""
+    write_scores(frame, np.zeros(len(frame)), target, rng)
+    frame["measures"] = [
+        {
+            f"{of}{name}": 80.0 * 2.0 ** (0 if of else v)
+            for name in ("step_us", "unit_ns")
+            for of in ("", "relu_")
+        }
+        for v in z
+    ]
+
+
 @dataclass(frozen=True)
 class Model:
     """write: columns from latents; group: the column whose values share a shift; shared: one latent for all the rates of a group
@@ -255,6 +268,7 @@ _RATES = [f"{name}, rate {rate * 4.0**k:.3g}" for name, rate in _TESTED.items() 
 STALLED = frozenset(_RATES[::2])
 SMALL, LARGE = (2, 8, 32), (64, 128, 512)
 MODELS: dict[str, Model] = {
+    "activation-compute-cost": Model({"sigmoid": 1, "ReLU": -1}, write=write_times),
     "activation-choice-minor": Model({"tanh": 1, "ReLU": -1}),
     "bn-dynamic-structure": Model(
         {"layer norm": 1, "BN for all steps": -1, "BN for each step": -1}, write=write_lengths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,8 @@ from test_core_promises import bits
 
 FILES = [(f, named(f, level)) for f in levels.PACKAGES for level in levels.names(f)]
 MODELS = [level for factor, level in FILES if factor == "model"]
+PROBES = {level: import_module(f"folklore.core.probes.{level}") for level in levels.names("probe")}
+CLOCKS = [level for level, probe in PROBES.items() if not getattr(probe, "REPEATABLE", True)]
 NORMED = ("none", "batch")
 # a procedure may begin with another task of the same shape
 SOURCE = {
@@ -51,8 +54,13 @@ def test_a_run_does_not_depend_on_its_neighbours(factor: str, level: str, norm: 
     runs = stack(norm=norm, **{factor: level})
     together = train(runs, TASK)
     for run, result in zip(runs, together, strict=True):
-        assert bits(train([run], TASK)[0]) == bits(result)
-    assert bits(train(runs[::-1], TASK)[0]) == bits(together[-1])
+        assert same(train([run], TASK)[0], level) == same(result, level)
+    assert same(train(runs[::-1], TASK)[0], level) == same(together[-1], level)
+
+
+def same(result: dict, level: str) -> str:
+    """The text that has to be equal: times are not the same again, only their names are."""
+    return bits(result | {"measures": sorted(result["measures"])} if level in CLOCKS else result)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -66,7 +74,7 @@ def test_a_clipped_run_does_not_depend_on_its_neighbours(model: str) -> None:
 def test_a_neighbour_that_diverges_changes_nothing(factor: str, level: str) -> None:
     fine = stack(**{factor: level})[0]
     alone, (beside, broken) = train([fine], TASK)[0], train([fine, replace(fine, lr=1e30, seed=9)], TASK)
-    assert bits(alone) == bits(beside)
+    assert same(alone, level) == same(beside, level)
     assert broken["status"] == "diverged"
     assert broken["test_accuracy"] == 1 / CLASSES
 

@@ -34,26 +34,20 @@ _CALLS = 2.4
 _OPERATIONS = 90e3  # a microsecond, in products of the size of a step
 _CONVOLUTIONS = ("cnn", "residual_cnn")
 _WORDS = 8  # of a text in the model of bags
-_PROBED = {
-    "ensemble": 102_000,
-    "robustness": 100_000,
-    "lengths": 20_000,
-}  # rows that a probe passes through the net
-_KERNEL, _WINDOWS = (
-    3,
-    3.0,
-)  # positions of a window; nanoseconds for a channel, position and row to lay windows out
+# rows that a probe passes through the net
+_PROBED = {"ensemble": 102_000, "robustness": 100_000, "lengths": 20_000}
+# positions of a window; nanoseconds for a channel, position and row to lay windows out
+_KERNEL, _WINDOWS = 3, 3.0
 _RECURRENT, _READ = ("rnn", "rnn_stepwise"), 2  # inputs a step of a recurrent net
-_STATE, _CLIPPED = (
-    3.0,
-    3.4,
-)  # nanoseconds for a unit, step and row: weights used again, and their gradient where it is clipped
+# nanoseconds for a unit, step and row: weights used again, and their gradient where it is clipped
+_STATE, _CLIPPED = 3.0, 3.4
 # a run with what its procedure trains before, over its own updates; tuning shares what comes before, confirming does not
 _PROCEDURE = {"transfer": 2.8, "autoencoder": 3.0, "subsample": 1.7, "grow": 1.4}
 _PROCEDURE |= {"prune": 1.3, "prune_return": 1.3, "prune_random": 1.3}
 _PROCEDURE |= {"cross_validation": 8.5, "mislabelled": 1.3}  # the former with five folds
 _PROCEDURE |= {"until_loss": 1.4}  # the loss on 512 rows every eight updates, until it is reached
-_TRAINED_BEFORE = {"learned_quadratics": 0.6}  # seconds; 1.2 for a seed, which the rates share
+# seconds of a run beside its own updates: an optimizer that is trained first (1.2 for a seed, which the rates share), clocks
+_BESIDE = {"learned_quadratics": 0.6, "step_time": 0.1}
 
 
 def _layers(run: Run) -> list[int]:
@@ -117,8 +111,8 @@ def seconds(run: Run) -> float:
     rows = 20_000 + _PROBED.get(run.probe.partition("-")[0], 0)
     scoring = rows * (2 * _products(run) / 60e9 + _STATE * 1e-9 * run.width * run.depth * _steps(run))
     whole = _PROCEDURE.get(run.procedure.partition("-")[0], 1.0)
-    before = _TRAINED_BEFORE.get(run.procedure, 0.0)
-    return run.updates * _step(run) * 1e-6 * whole + scoring + 0.005 + before
+    beside = _BESIDE.get(run.procedure, 0.0) + _BESIDE.get(run.probe, 0.0)
+    return run.updates * _step(run) * 1e-6 * whole + scoring + 0.005 + beside
 
 
 def _step(run: Run) -> float:

@@ -1,0 +1,89 @@
+"""What the activation costs: microseconds of a training step, nanoseconds of the function alone, each beside ReLU's in turns.
+
+Every run of a stack makes a round of its own, so the rounds are replicates. Clocked are a full stack of fresh nets of the run's layout and
+one slab of hidden units, whatever stack the run trained in: processor time of this process, which another process at work disturbs little.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from folklore.core import activations
+from folklore.core.networks import initial
+from folklore.core.steps import make_step, optimizer_state
+
+if TYPE_CHECKING:
+    from folklore.core.training import Stack
+
+REPEATABLE = False  # the only measures that are not the same numbers again
+WIDTH, STEPS, CALLS = 32, 15, 60
+Clock = Callable[[], float]
+
+
+def measure(stack: Stack) -> dict[str, np.ndarray]:
+    clocks = {
+        "step_us": step_clock(stack, stack.one.activation),
+        "relu_step_us": step_clock(stack, "relu"),
+        "unit_ns": unit_clock(stack, stack.one.activation),
+        "relu_unit_ns": unit_clock(stack, "relu"),
+    }
+    for clock in clocks.values():
+        clock()  # what is allocated at first does not count
+    rounds = [one_round(clocks, turned=run.seed % 2 == 1) for run in stack.runs]
+    return {name: np.array([found[name] for found in rounds]) for name in clocks}
+
+
+def one_round(clocks: dict[str, Clock], *, turned: bool) -> dict[str, float]:
+    """Every clock once; in half of the rounds ReLU comes first."""
+    return {name: clocks[name]() for name in (reversed(clocks) if turned else clocks)}
+
+
+def step_clock(stack: Stack, activation: str) -> Clock:
+    """Microseconds of a whole update of one network: forward pass, backward pass, optimizer."""
+    layout = replace(stack.layout, activation=activation)
+    parameters = initial(layout, [stack.one.init] * WIDTH, range(WIDTH), stack.device)
+    state = optimizer_state(stack.one.optimizer, parameters.trained())
+    hyper = {name: column[:1].expand(WIDTH, 1, 1) for name, column in stack.hyper.items()}
+    x, y = (
+        rows[:1].repeat(WIDTH, *[1] * (rows.ndim - 1)) for rows in stack.training_rows(stack.one.batch_size)
+    )
+    step = make_step(layout, stack.rule)
+
+    def clock() -> float:
+        start = now(stack.device)
+        for t in range(STEPS):
+            step(parameters, state, hyper, x, y, {}, t + 1.0)
+        return (now(stack.device) - start) / (STEPS * WIDTH) * 1e6
+
+    return clock
+
+
+def unit_clock(stack: Stack, activation: str) -> Clock:
+    """Nanoseconds of the function for a unit and row, forward and backward."""
+    function = getattr(activations, activation)
+    width = stack.one.width * replace(stack.layout, activation=activation).pieces
+    h = torch.randn(WIDTH, stack.one.batch_size, width, generator=torch.Generator().manual_seed(0))
+    h = h.to(stack.device).requires_grad_()
+    slope = torch.ones_like(function(h))
+
+    def clock() -> float:
+        start = now(stack.device)
+        for _ in range(CALLS):
+            torch.autograd.grad(function(h), h, slope)
+        return (now(stack.device) - start) / (CALLS * slope.numel()) * 1e9
+
+    return clock
+
+
+def now(device: torch.device) -> float:
+    """Seconds: of this process where the processor does the work, of the wall where a device does."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
