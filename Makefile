@@ -28,6 +28,8 @@ KEY := $(shell { cat requirements.lock pyproject.toml; echo "$(TORCH) $(CURDIR)"
 READY := $(VENV)/.ready-$(KEY)
 AT_WORK := $(VENV)-setup
 
+# Bytecode that is kept saves every process a second or two.
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false

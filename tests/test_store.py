@@ -125,6 +125,31 @@ def test_timings_lie_apart(tmp_path: Path) -> None:
     assert "seconds" not in SCHEMA.names
 
 
+def test_a_job_leaves_one_part_and_those_of_others(tmp_path: Path) -> None:
+    others, store = filled(tmp_path, 1), Store(tmp_path)
+    before = others.read()
+    for seed in (2, 3, 4):
+        run = replace(RUN, seed=seed)
+        store.add([row(run, result(0.1 * seed), "digest")], {run.key: 1.0 + seed})
+    expected, seconds = Store(tmp_path).read(), Store(tmp_path).seconds().sort_index()
+    store.merge()
+    store.merge()
+    assert len(list(store.runs.glob("*.parquet"))) == len(list(store.timings.glob("*.parquet"))) == 2
+    for reader in (store, Store(tmp_path)):
+        pd.testing.assert_frame_equal(reader.read(), expected)
+        pd.testing.assert_series_equal(reader.seconds().sort_index(), seconds)
+    pd.testing.assert_frame_equal(others.read([key(1)]), before)
+
+
+def test_a_damaged_part_is_not_merged(tmp_path: Path) -> None:
+    store = filled(tmp_path, 1, 2, 3)
+    part = next(path for path, keys in store._parts().items() if key(2) in keys)
+    part.write_bytes(part.read_bytes()[:-1])
+    store.merge()
+    assert store.keys() == {key(1), key(3)}
+    assert part.with_suffix(".damaged").exists()
+
+
 def test_a_run_that_stands_in_two_parts_counts_once(tmp_path: Path) -> None:
     store = filled(tmp_path, 1, 2)
     both = [row(replace(RUN, seed=s), result(0.1 * s), "digest") for s in (1, 2)]

@@ -56,6 +56,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.runs, self.timings = root / "runs", root / "timings"
         self._seen: dict[tuple[Path, int, int], frozenset[str]] = {}
+        self._added: list[tuple[Path, pa.Schema]] = []
 
     def keys(self) -> set[str]:
         """Run keys of all sound parts. A damaged part is named in the log and set aside: its runs are trained again."""
@@ -89,11 +90,23 @@ class Store:
         """Add the results of a stack."""
         # Arrow takes a map as pairs, and gives it back as a dictionary
         pairs = [row | {"measures": list(row["measures"].items())} for row in rows]
-        _write(self.runs, pa.Table.from_pylist(sorted(pairs, key=lambda row: row["run_key"]), SCHEMA))
-        _write(
-            self.timings,
-            pa.Table.from_pylist([{"run_key": k, "seconds": s} for k, s in sorted(seconds.items())], TIMINGS),
-        )
+        timed = [{"run_key": k, "seconds": s} for k, s in sorted(seconds.items())]
+        for folder, kept, schema in ((self.runs, pairs, SCHEMA), (self.timings, timed, TIMINGS)):
+            part = _write(folder, pa.Table.from_pylist(sorted(kept, key=lambda row: row["run_key"]), schema))
+            self._added.append((part, schema))
+
+    def merge(self) -> None:
+        """Put the parts that this object has added into one, so that later readers open a file for a job and not one for a stack.
+
+        For the end of a job: nobody waits for its runs before, so nobody misses a part that is removed here.
+        """
+        for folder, schema in ((self.runs, SCHEMA), (self.timings, TIMINGS)):
+            parts = sorted({path for path, its in self._added if its is schema})
+            if len(parts) > 1:
+                _write(folder, _read(parts, schema).sort_by("run_key"))
+                for part in parts:
+                    part.unlink(missing_ok=True)
+        self._added.clear()
 
     def seconds(self) -> pd.Series:
         """Processor seconds by run key, the first measurement of each."""
@@ -106,7 +119,7 @@ def row(run: Run, result: dict, data_digest: str) -> dict:
     return asdict(run) | result | {"run_key": run.key, "data_digest": data_digest, "code_hash": run.code}
 
 
-def _write(folder: Path, table: pa.Table) -> None:
+def _write(folder: Path, table: pa.Table) -> Path:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     content = buffer.getvalue()
@@ -114,6 +127,7 @@ def _write(folder: Path, table: pa.Table) -> None:
     target = folder / f"{hashlib.sha256(content).hexdigest()[:NAME_DIGITS]}.parquet"
     if not target.exists():
         atomic_write(target, content)
+    return target
 
 
 def atomic_write(target: Path, content: bytes | str) -> None:

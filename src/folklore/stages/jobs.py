@@ -120,6 +120,7 @@ def main(argv: Sequence[str]) -> None:
     run_single_threaded()
     with progress:
         result = tune_job(job, train) if job.phase == "tune" else confirm_job(job, plan, options.out, train)
+    train.store.merge()
     atomic_write(
         options.out / job.phase / f"{job.name}.json", json.dumps(result, indent=1, sort_keys=True) + "\n"
     )
