@@ -38,13 +38,6 @@ def labels(arms: Sequence[Mapping[str, object]]) -> list[str]:
     return [str(arm["label"]) for arm in arms]
 
 
-def best(runs: pd.DataFrame, arms: Sequence[str]) -> str:
-    """The arm with the best mean validation accuracy at its tuned rate, on the ground of these runs."""
-    tuned = runs[(runs["phase"] == "tune") & runs["chosen"]]
-    means = (tuned if len(tuned) else runs).groupby("arm")["val_accuracy"].mean()
-    return str(means[[arm for arm in arms if arm in means.index]].idxmax())
-
-
 def reading(name: str, otherwise: float) -> Measure:
     """What a probe measured under this name; `otherwise` for runs that diverged or have it not."""
 

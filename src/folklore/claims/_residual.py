@@ -100,21 +100,6 @@ def mean(runs: pd.DataFrame, weights: Mapping[str, float]) -> float:
     return float(d.mean()) if len(d) else 0.0
 
 
-def interval(
-    runs: pd.DataFrame, weights: Mapping[str, float], *, scale: float = 1.0, decimals: int = 1
-) -> str:
-    """Mean contrast of the column `measure` with its 95 % interval."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    d = scale * differences(runs, weights)
-    if len(d) < 2:
-        return "not trained"
-    found = estimate(d, sensitivity=False)
-    low, high = found.interval
-    return f"{found.effect:+.{decimals}f} ({low:+.{decimals}f} to {high:+.{decimals}f})"
-
-
 def confirmed(runs: pd.DataFrame, ground: str, values: pd.Series) -> pd.DataFrame:
     """Confirmed runs of a ground with these values as `measure`."""
     return runs.assign(measure=values)[(runs["variant"] == ground) & (runs["phase"] == "confirm")]

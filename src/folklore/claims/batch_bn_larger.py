@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference, validated
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -116,11 +117,9 @@ def recalibrated(runs: pd.DataFrame) -> pd.Series:
 
 def _best_of_each(runs: pd.DataFrame, criterion: Criterion) -> dict[str, float]:
     """Weights +1 for the larger and -1 for the smaller batch that validates best on its side."""
-    tuned = runs[(runs["phase"] == "tune") & runs["chosen"]]
-    means = (tuned if len(tuned) else runs).groupby("batch_size")["val_accuracy"].mean()
     small, large = (int(criterion.settings[name]) for name in ("largest_small", "largest_large"))
-    sides = means[means.index <= small], means[(means.index > small) & (means.index <= large)]
-    return {f"batch_size={side.idxmax()}": sign for side, sign in zip(sides, (-1.0, 1.0), strict=True)}
+    sides = ((runs["batch_size"] <= small, -1.0), (runs["batch_size"].between(small + 1, large), 1.0))
+    return {validated(runs[side]).idxmax(): sign for side, sign in sides}
 
 
 def _words(chosen: Mapping[str, Mapping[str, float]]) -> str:
@@ -140,6 +139,7 @@ def _by_data(runs: pd.DataFrame, chosen: Mapping[str, Mapping[str, float]]) -> T
 
     main, few = (runs[runs["variant"] == v] for v in ("main", FEW))
     both = pd.concat([main, few.assign(arm="few " + few["arm"])])
+    both = both[both["phase"] == "confirm"]
     little = {f"few {arm}": weight for arm, weight in chosen.get(FEW, {}).items()}
     best = next(arm for arm, weight in chosen["main"].items() if weight > 0)
     contrasts = {
@@ -150,24 +150,17 @@ def _by_data(runs: pd.DataFrame, chosen: Mapping[str, Mapping[str, float]]) -> T
     }
     measures = (recalibrated, lambda frame: frame["test_accuracy"])
     found = [
-        (name, *(_points(both.assign(measure=m(both)), w) for m in measures)) for name, w in contrasts.items()
+        (
+            name,
+            *(difference(both.assign(measure=100 * m(both)), w, otherwise="not trained") for m in measures),
+        )
+        for name, w in contrasts.items()
     ]
     return Table(
         "Larger minus smaller batches in points, with 95 % interval: moments recomputed, and moving averages.",
         ("contrast", "recomputed", "moving averages"),
         tuple(found),
     )
-
-
-def _points(runs: pd.DataFrame, weights: Mapping[str, float]) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    d = differences(runs[runs["phase"] == "confirm"], weights) if weights else ()
-    if len(d) < 2:
-        return "not trained"
-    found = estimate(100 * d, sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})"
 
 
 def _budgets(runs: pd.DataFrame) -> Table:

@@ -24,6 +24,7 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import preferred
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -140,10 +141,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 def _against_better(runs: pd.DataFrame) -> dict[str, float]:
     """Weights of layer norm minus the form of batch norm that validation prefers."""
-    mine = runs[(runs["variant"] == "main") & runs["arm"].isin((ALL, EACH))]
-    tuned = mine[(mine["phase"] == "tune") & mine["chosen"]]
-    means = (tuned if len(tuned) else mine).groupby("arm", sort=False)["val_accuracy"].mean()
-    return {LAYER: 1.0, means.idxmax(): -1.0}
+    return {LAYER: 1.0, preferred(runs[runs["variant"] == "main"], (ALL, EACH)): -1.0}
 
 
 def _measure(name: str) -> Measure:

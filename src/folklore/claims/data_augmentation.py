@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference, preferred
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -87,7 +88,10 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     from folklore.stats.findings import contrast
 
-    weights = {variant: _better_crops(mine) for variant, mine in runs.groupby("variant", sort=False)}
+    weights = {
+        variant: {preferred(mine, CROPS): 1.0, NONE: -1.0}
+        for variant, mine in runs.groupby("variant", sort=False)
+    }
     finding = contrast(runs, weights, criterion.delta)
     chosen = next(arm for arm, weight in weights["main"].items() if weight > 0)
     return replace(
@@ -116,28 +120,15 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     )
 
 
-def _better_crops(mine: pd.DataFrame) -> dict[str, float]:
-    """Weights of the crops with the better validation accuracy at the tuned rate, and of none."""
-    crops = mine[mine["arm"].isin(CROPS)]
-    tuned = crops[(crops["phase"] == "tune") & crops["chosen"].astype(bool)]
-    means = (tuned if len(tuned) else crops).groupby("arm")["val_accuracy"].mean()
-    return {means.idxmax(): 1.0, NONE: -1.0}
-
-
 def _by_change(runs: pd.DataFrame) -> Table:
     """Accuracy and training loss under every change, and what it gains."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import Table, differences
+    from folklore.stats.findings import Table
 
     confirmed = runs[runs["phase"] == "confirm"].assign(measure=lambda frame: 100 * frame["test_accuracy"])
     rows = []
     for variant, mine in confirmed.groupby("variant", sort=False):
         for arm, group in mine.groupby("arm", sort=False):
-            d = differences(mine, {arm: 1.0, NONE: -1.0}) if arm != NONE else ()
-            found = estimate(d, sensitivity=False) if len(d) > 1 else None
-            gain = (
-                f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})" if found else ""
-            )
+            gain = difference(mine, {arm: 1.0, NONE: -1.0}) if arm != NONE else ""
             size = "4,096 rows" if variant == "main" else variant
             loss = f"{group['train_loss'].median():.2f}" if group["train_loss"].notna().any() else ""
             rows.append((size, arm, loss, f"{group['measure'].mean():.1f}", gain))

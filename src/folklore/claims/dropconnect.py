@@ -23,7 +23,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from folklore.claims._dropout import ahead, better
+from folklore.claims._contrasts import preferred
+from folklore.claims._dropout import ahead
 from folklore.claims._exact import check, dropped, relative_error
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
@@ -92,7 +93,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     from folklore.stats.findings import contrast
 
     best = {
-        variant: (better(group, CONNECT.values()), better(group, DROPOUT.values()))
+        variant: (preferred(group, CONNECT.values()), preferred(group, DROPOUT.values()))
         for variant, group in runs.groupby("variant", sort=False)
     }
     weights = {variant: {ours: 1.0, theirs: -1.0} for variant, (ours, theirs) in best.items()}

@@ -12,6 +12,7 @@ Dropout also slows training and takes capacity away. The number of updates is th
 lose for these reasons, too; width and number of epochs are not varied in the laptop profile.
 """
 
+from folklore.claims._contrasts import validated
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -104,10 +105,8 @@ def judge(runs, criterion):
 def _best_against_none(runs, n):
     """Weights of the better dropout rate by validation, and of none."""
     mine = runs[(runs["n_train"] == n) & (runs["norm"] == "none")]
-    tuned = mine[(mine["phase"] == "tune") & mine["chosen"]]
-    means = (tuned if len(tuned) else mine).groupby("arm")["val_accuracy"].mean()
     none = f"n={n} dropout=0"
-    return {means.drop(none).idxmax(): 1.0, none: -1.0}
+    return {validated(mine).drop(none).idxmax(): 1.0, none: -1.0}
 
 
 def plot(runs, finding):

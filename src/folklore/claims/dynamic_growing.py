@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import with_interval
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -157,7 +158,11 @@ def _jumps(runs: pd.DataFrame) -> Table:
     mine = runs[(runs["phase"] == "confirm") & (runs["arm"] == GROWN)]
     names = {"jump": "over the next 20 updates", "jump_random": "at once, if outgoing weights were random"}
     rows = [
-        (name, "4" if variant == "main" else "16", _mean(measured(measure)(group)))
+        (
+            name,
+            "4" if variant == "main" else "16",
+            with_interval(measured(measure)(group).dropna().to_numpy(dtype=float), 3),
+        )
         for variant, group in mine.groupby("variant", sort=False)
         for measure, name in names.items()
     ]
@@ -167,13 +172,3 @@ def _jumps(runs: pd.DataFrame) -> Table:
         ("rise", "units at the start", "loss"),
         tuple(rows),
     )
-
-
-def _mean(values: pd.Series) -> str:
-    from folklore.stats.estimates import estimate
-
-    d = values.dropna().to_numpy(dtype=float)
-    if len(d) < 2:
-        return ""
-    found = estimate(d, sensitivity=False)
-    return f"{found.effect:+.3f} ({found.interval[0]:+.3f} to {found.interval[1]:+.3f})"

@@ -23,10 +23,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import preferred
 from folklore.claims._exact import check, relative_error
 from folklore.claims._penalties import (
     L1,
-    best,
     by_arm,
     difference,
     l1_arm,
@@ -97,7 +97,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     agreement = reading("agreement", criterion.settings["none"])
     main = runs[runs["variant"] == "main"]
-    both, one = best(main, labels(_BOTH)), best(main, labels(_L1))
+    both, one = preferred(main, labels(_BOTH)), preferred(main, labels(_L1))
     finding = contrast(runs, {both: 1.0, one: -1.0}, criterion.delta, measure=agreement)
     unknown = float("nan")
     columns = {

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -104,8 +105,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 def _accuracies(runs: pd.DataFrame) -> Table:
     """Test accuracy and final training loss of both, by what they were tuned for."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import Table, differences
+    from folklore.stats.findings import Table
 
     names = {"main": "8 layers, speed", ACCURACY: "8 layers, accuracy", SHALLOW: "3 layers, speed"}
     confirmed = runs[runs["phase"] == "confirm"].assign(measure=lambda frame: 100 * frame["test_accuracy"])
@@ -113,12 +113,11 @@ def _accuracies(runs: pd.DataFrame) -> Table:
     for variant, mine in confirmed.groupby("variant", sort=False):
         means = mine.groupby("arm")["measure"].mean()
         losses = mine.groupby("arm")["train_loss"].median()
-        gain = estimate(differences(mine, {ELU: 1.0, RELU: -1.0}), sensitivity=False)
         rows.append(
             (
                 names[variant],
                 *(f"{means[arm]:.1f}" for arm in (RELU, ELU)),
-                f"{gain.effect:+.1f} ({gain.interval[0]:.1f} to {gain.interval[1]:.1f})",
+                difference(mine, {ELU: 1.0, RELU: -1.0}),
                 *(f"{losses[arm]:.2f}" for arm in (RELU, ELU)),
             )
         )

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._dropout import ahead, better
+from folklore.claims._contrasts import preferred
+from folklore.claims._dropout import ahead
 from folklore.claims._exact import check, relative_error
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
@@ -105,7 +106,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     from folklore.stats.findings import contrast
 
-    best = {v: better(group, ENTRIES.values()) for v, group in runs.groupby("variant", sort=False)}
+    best = {v: preferred(group, ENTRIES.values()) for v, group in runs.groupby("variant", sort=False)}
     weights = {variant: {arm: 1.0, NONE: -1.0} for variant, arm in best.items()}
     finding = contrast(runs, weights, criterion.delta)
     note = f"Chosen on validation: {best['main']}."
@@ -130,8 +131,8 @@ def _rivals(runs: pd.DataFrame) -> Table:
 
     rows = []
     for variant, group in runs.groupby("variant", sort=False):
-        ours, there = better(group, ENTRIES.values()), set(group["arm"])
-        rivals = [NONE] + ([better(group, WORDS.values())] if there & set(WORDS.values()) else [])
+        ours, there = preferred(group, ENTRIES.values()), set(group["arm"])
+        rivals = [NONE] + ([preferred(group, WORDS.values())] if there & set(WORDS.values()) else [])
         rows += [
             ("1,024 texts" if variant == "main" else variant, ours, r, ahead(group, ours, r)) for r in rivals
         ]

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -137,17 +138,13 @@ def _alike(runs: pd.DataFrame) -> str:
 
 def _regrets(runs: pd.DataFrame) -> Table:
     """Rate, accuracy and training loss of each multiple, and by how much it falls short of the best one."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import Table, differences
+    from folklore.stats.findings import Table
 
     mine = runs[runs["phase"] == "confirm"].assign(measure=lambda frame: 100 * frame["test_accuracy"])
     means = mine[mine["arm"].isin(TIMES)].groupby("arm", sort=False)["val_accuracy"].mean()
     rows, best = [], str(means.idxmax())
     for arm, group in mine.groupby("arm", sort=False):
-        d, regret = differences(mine, {best: 1.0, arm: -1.0}), "0"
-        if arm != best and len(d) > 1:
-            found = estimate(d, sensitivity=False)
-            regret = f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})"
+        regret = difference(mine, {best: 1.0, arm: -1.0}, otherwise="0") if arm != best else "0"
         loss, accuracy = group["train_loss"].median(), group["measure"].mean()
         rows.append((arm, f"{group['lr'].iloc[0]:.2g}", f"{accuracy:.1f}", regret, f"{loss:.3f}"))
     return Table(

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -164,21 +165,10 @@ def _parts(confirmed: pd.DataFrame) -> Table:
         v: g.assign(measure=100 * g["test_accuracy"]) for v, g in confirmed.groupby("variant", sort=False)
     }
     rows = tuple(
-        (name, *(_points(g, weights) for g in grounds.values())) for name, weights in contrasts.items()
+        (name, *(difference(g, weights) for g in grounds.values())) for name, weights in contrasts.items()
     )
     heads = ("noise of half a deviation" if variant == "main" else variant for variant in grounds)
     return Table("Differences of test accuracy in points with 95 % intervals.", ("", *heads), rows)
-
-
-def _points(runs: pd.DataFrame, weights: dict[str, float]) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    d = differences(runs, weights)
-    if len(d) < 2:
-        return ""
-    found = estimate(d, sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})"
 
 
 def _mean(values: pd.Series, form: str) -> str:

@@ -23,11 +23,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import preferred
 from folklore.claims._exact import check
 from folklore.claims._penalties import (
     L1,
     L2,
-    best,
     by_arm,
     l1_arm,
     l2_arm,
@@ -105,7 +105,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     found, zeros = reading("found", criterion.settings["chance"]), reading("zeros", 0.0)
     chosen = {
-        v: (best(group, labels(_L1)), best(group, labels(_L2)))
+        v: (preferred(group, labels(_L1)), preferred(group, labels(_L2)))
         for v, group in runs.groupby("variant", sort=False)
     }
     weights = {v: {l1: 1.0, l2: -1.0} for v, (l1, l2) in chosen.items()}

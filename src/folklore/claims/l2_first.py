@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._penalties import L1, L2, best, by_arm, difference, l1_arm, l2_arm, labels, test_accuracy
+from folklore.claims._contrasts import preferred
+from folklore.claims._penalties import L1, L2, by_arm, difference, l1_arm, l2_arm, labels, test_accuracy
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -85,7 +86,9 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     from folklore.stats.findings import contrast
 
     two, one = labels(_L2), labels(_L1)
-    chosen = {v: (best(group, two), best(group, one)) for v, group in runs.groupby("variant", sort=False)}
+    chosen = {
+        v: (preferred(group, two), preferred(group, one)) for v, group in runs.groupby("variant", sort=False)
+    }
     weights = {v: {l2: 1.0, l1: -1.0} for v, (l2, l1) in chosen.items()}
     finding = contrast(runs, weights, criterion.delta)
     columns = {

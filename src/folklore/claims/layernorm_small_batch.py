@@ -24,13 +24,12 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims._exact import check
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
     import torch
     from matplotlib.figure import Figure
@@ -147,12 +146,12 @@ def _by_batch(runs: pd.DataFrame) -> Table:
 
     rows = [(f"batch {rows}, against BN", "main", _gain(rows)) for rows in (2, 4, 32)]
     rows += [("batch 1, against no norm", ALONE, _gain(1, rival="none"))]
+    confirmed = runs[runs["phase"] == "confirm"]
+    scores = (confirmed["test_accuracy"], recalibrated(confirmed))
+    both = [confirmed.assign(measure=100 * s) for s in scores]
     found = [
-        (
-            name,
-            *(_points(runs[runs["variant"] == variant], weights, m) for m in ("test_accuracy", recalibrated)),
-        )
-        for name, variant, weights in rows
+        (name, *(difference(f[f["variant"] == v], weights, otherwise="not trained") for f in both))
+        for name, v, weights in rows
     ]
     return Table(
         "Test accuracy with layer normalisation minus that without it, in points with 95 % interval: as "
@@ -160,19 +159,6 @@ def _by_batch(runs: pd.DataFrame) -> Table:
         ("arms", "as evaluated", "recomputed"),
         tuple(found),
     )
-
-
-def _points(runs: pd.DataFrame, weights: Mapping[str, float], measure: object) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    scores = runs[measure] if isinstance(measure, str) else measure(runs)
-    confirmed = runs.assign(measure=scores)[runs["phase"] == "confirm"]
-    d = differences(confirmed, weights)
-    if len(d) < 2:
-        return "not trained"
-    found = estimate(100 * d, sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})"
 
 
 @cache

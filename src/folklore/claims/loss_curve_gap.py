@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference, preferred
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -155,13 +156,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 def _chosen(runs: pd.DataFrame, situation: str) -> dict[str, float]:
     """Weights: +1 for the better dose of the remedy that the gap names, -1 for that of the other one, by validation."""
-    mine = runs[runs["arm"].str.startswith(situation)]
-    tuned = mine[(mine["phase"] == "tune") & mine["chosen"]]
-    means = (tuned if len(tuned) else mine).groupby("arm")["val_accuracy"].mean()
-    found = [
-        max((f"{situation}, {n}" for n in doses if f"{situation}, {n}" in means), key=means.__getitem__)
-        for doses in (REGULARISE, ENLARGE)
-    ]
+    found = [preferred(runs, [f"{situation}, {n}" for n in doses]) for doses in (REGULARISE, ENLARGE)]
     named, other = found[::-1] if situation == FLAT else found
     return {named: 1.0, other: -1.0}
 
@@ -182,8 +177,7 @@ def _last_losses(runs: pd.DataFrame, phase: str) -> pd.DataFrame:
 
 def _table(runs: pd.DataFrame, chosen: Mapping[str, Mapping[str, float]]) -> tuple[Table, dict[str, float]]:
     """By situation: the gap, and what either remedy adds to the untreated net; and the gaps by situation."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import Table, differences
+    from folklore.stats.findings import Table
 
     losses = _last_losses(runs, "confirm")
     confirmed = runs[runs["phase"] == "confirm"].assign(measure=100 * runs["test_accuracy"].astype(float))
@@ -193,17 +187,8 @@ def _table(runs: pd.DataFrame, chosen: Mapping[str, Mapping[str, float]]) -> tup
         train, val = losses.loc[plain]
         gaps[situation] = float(val - train)
         for arm in weights:
-            d = differences(confirmed, {arm: 1.0, plain: -1.0})
-            found = estimate(d, sensitivity=False)
-            low, high = found.interval
-            rows.append(
-                (
-                    situation,
-                    f"{train:.2f}, {val:.2f}",
-                    arm.split(", ", 2)[2],
-                    f"{found.effect:+.1f} ({low:.1f} to {high:.1f})",
-                )
-            )
+            gain = difference(confirmed, {arm: 1.0, plain: -1.0})
+            rows.append((situation, f"{train:.2f}, {val:.2f}", arm.split(", ", 2)[2], gain))
     caption = "Training and validation loss of the untreated net, and points of test accuracy that the named remedy (first) and the "
     return Table(
         caption + "other one add, with 95 % intervals.",

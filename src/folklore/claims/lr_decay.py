@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import validated
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -112,8 +113,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 def _weakest(runs: pd.DataFrame) -> str:
     """The schedule with the lowest mean validation accuracy at its chosen rate."""
-    chosen = runs[(runs["phase"] == "tune") & runs["chosen"]]
-    means = (chosen if len(chosen) else runs).groupby("arm")["val_accuracy"].mean()
+    means = validated(runs)
     return str(means[[arm for arm in DECAYS if arm in means]].idxmin())
 
 

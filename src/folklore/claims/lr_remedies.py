@@ -21,12 +21,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -151,7 +150,7 @@ def _gains(confirmed: pd.DataFrame, variant: str) -> Table:
         if {cared, plain} <= set(means.index):
             scores = (f"{means['measure'][arm]:.1f}" for arm in (plain, cared))
             counts = (_count(means[column][cared]) for column in ("raised", "lowered"))
-            rows.append((name, *scores, _points(confirmed, weights), *counts))
+            rows.append((name, *scores, difference(confirmed, weights), *counts))
     where = "300 times off" if variant == "main" else variant
     return Table(
         f"Wrong rates {where}: test accuracy in percent without and with remedies, the difference in points with a 95 % "
@@ -163,14 +162,3 @@ def _gains(confirmed: pd.DataFrame, variant: str) -> Table:
 
 def _count(mean: float) -> str:
     return "" if mean != mean else f"{mean:.1f}"
-
-
-def _points(runs: pd.DataFrame, weights: Mapping[str, float]) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    d = differences(runs, weights)
-    if len(d) < 2:
-        return ""
-    found = estimate(d, sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})"

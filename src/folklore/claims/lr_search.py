@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -203,19 +204,15 @@ def _steepest(rates: np.ndarray, losses: np.ndarray) -> float:
 
 def _by_rule(runs: pd.DataFrame, windows: int) -> Table:
     """Median choice and mean regret of every rule, by optimizer."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import Table, differences
+    from folklore.stats.findings import Table
 
     rows = []
     for name, share in {**RULES, STEEPEST: None}.items():
         for variant, frame in outcomes(runs, share, windows).groupby("variant", sort=False):
-            found = estimate(
-                differences(frame.assign(measure=100 * frame["test_accuracy"]), {SWEEP: 1.0, RANGE: -1.0}),
-                sensitivity=False,
-            )
             chosen = frame.groupby("arm")["rate"].median()
             ground = "SGD" if variant == "main" else variant
-            regret = f"{found.effect:+.1f} ({found.interval[0]:.1f} to {found.interval[1]:.1f})"
+            points = frame.assign(measure=100 * frame["test_accuracy"])
+            regret = difference(points, {SWEEP: 1.0, RANGE: -1.0})
             rows.append((name, ground, f"{chosen[RANGE]:.2g}", f"{chosen[SWEEP]:.2g}", regret))
     return Table(
         "Ways to read the curve: median rate chosen (the nearest of the sweep, whose ends stand for all beyond), that of "

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -128,7 +129,7 @@ def _sizes(runs: pd.DataFrame) -> Table:
             arm,
             f"{_parameters(group.iloc[0]):,}",
             f"{group['measure'].mean():.1f}",
-            _gain(mine, arm),
+            difference(mine, {arm: 1.0, RELU: -1.0}) if arm != RELU else "",
         )
         for _, mine in confirmed.groupby("variant", sort=False)
         for arm, group in mine.groupby("arm", sort=False)
@@ -145,16 +146,6 @@ def _parameters(run: pd.Series) -> int:
     """Weights and biases of a net of 40 inputs and 10 classes."""
     pieces, depth, width = 1 + (run["activation"] == "maxout"), int(run["depth"]), int(run["width"])
     return int(pieces * width * (41 + (depth - 1) * (width + 1)) + 10 * (width + 1))
-
-
-def _gain(mine: pd.DataFrame, arm: str) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    if arm == RELU:
-        return ""
-    found = estimate(differences(mine, {arm: 1.0, RELU: -1.0}), sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:.1f} to {found.interval[1]:.1f})"
 
 
 def _exact_checks(tolerance: float) -> tuple[Check, ...]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -130,7 +131,7 @@ def _arms(runs: pd.DataFrame) -> Table:
             f"{group['before'].mean():.0f} + {group['updates'].iloc[0]:,}",
             _or_nothing(group["unit_loss"].mean()),
             f"{group['measure'].mean():.1f}",
-            "" if arm == SCRATCH else _gain(mine, arm),
+            "" if arm == SCRATCH else difference(mine, {arm: 1.0, SCRATCH: -1.0}),
         )
         for variant, mine in confirmed.groupby("variant", sort=False)
         for arm, group in mine.groupby("arm", sort=False)
@@ -141,17 +142,6 @@ def _arms(runs: pd.DataFrame) -> Table:
         ("arm", "work", "neuron's loss", "test accuracy", "more than from scratch"),
         tuple(rows),
     )
-
-
-def _gain(mine: pd.DataFrame, arm: str) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    d = differences(mine, {arm: 1.0, SCRATCH: -1.0})
-    if len(d) < 2:
-        return ""
-    found = estimate(d, sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})"
 
 
 def _or_nothing(value: float) -> str:

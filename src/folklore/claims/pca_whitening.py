@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -92,18 +93,13 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 def _accuracies(runs: pd.DataFrame) -> Table:
     """Test accuracy of every arm under either tuning, and what it has more than standardised inputs."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import Table, differences
+    from folklore.stats.findings import Table
 
     confirmed = runs[runs["phase"] == "confirm"].assign(measure=lambda frame: 100 * frame["test_accuracy"])
     rows = []
     for variant, mine in confirmed.groupby("variant", sort=False):
         for arm, group in mine.groupby("arm", sort=False):
-            d = differences(mine, {arm: 1.0, STANDARD: -1.0}) if arm != STANDARD else ()
-            found = estimate(d, sensitivity=False) if len(d) > 1 else None
-            more = (
-                f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})" if found else ""
-            )
+            more = difference(mine, {arm: 1.0, STANDARD: -1.0}) if arm != STANDARD else ""
             words = "for speed" if variant == "main" else "for accuracy"
             rows.append((words, arm, f"{group['lr'].iloc[0]:.3g}", f"{group['measure'].mean():.1f}", more))
     return Table(

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import preferred
 from folklore.claims._penalties import (
-    best,
     by_arm,
     difference,
     l1_arm,
@@ -107,7 +107,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         _multiple(name, criterion.settings["inputs"]) for name in ("weight_share", "signal_share")
     )
     arms = labels(_PENALTIES)
-    chosen = {v: best(group, arms) for v, group in runs.groupby("variant", sort=False)}
+    chosen = {v: preferred(group, arms) for v, group in runs.groupby("variant", sort=False)}
     weights = {v: {NONE: 1.0, arm: -1.0} for v, arm in chosen.items()}
     finding = contrast(runs, weights, criterion.delta, measure=weight)
     columns = {

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference, preferred
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -107,7 +108,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     from folklore.stats.findings import contrast
 
-    rivals = {variant: _better(group) for variant, group in runs.groupby("variant", sort=False)}
+    rivals = {variant: preferred(group, RIVALS) for variant, group in runs.groupby("variant", sort=False)}
     weights = {variant: {PRUNED: 1.0, rival: -1.0} for variant, rival in rivals.items()}
     finding = contrast(runs, weights, criterion.delta)
     note = f"The better rival on validation: {rivals['main']}."
@@ -122,13 +123,6 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     return tuning_and_scores(runs, finding, names, columns=2)
 
 
-def _better(runs: pd.DataFrame) -> str:
-    """The rival with the better mean validation accuracy at its chosen rate."""
-    chosen = runs[(runs["phase"] == "tune") & runs["chosen"]]
-    means = (chosen if len(chosen) else runs).groupby("arm")["val_accuracy"].mean()
-    return str(means[list(RIVALS)].idxmax())
-
-
 def _arms(runs: pd.DataFrame) -> Table:
     """What is left of each net, how much a removal hurts before training mends it, and what pruning gains over each arm."""
     from folklore.stats.findings import Table, measured
@@ -141,7 +135,7 @@ def _arms(runs: pd.DataFrame) -> Table:
             f"{arm}{'' if variant == 'main' else ', ' + variant}",
             *(_or_nothing(group[name].mean()) for name in found),
             f"{group['measure'].mean():.1f}",
-            "" if arm == PRUNED else _gain(mine, arm),
+            "" if arm == PRUNED else difference(mine, {PRUNED: 1.0, arm: -1.0}),
         )
         for variant, mine in confirmed.groupby("variant", sort=False)
         for arm, group in mine.groupby("arm", sort=False)
@@ -153,17 +147,6 @@ def _arms(runs: pd.DataFrame) -> Table:
         ("arm", "kept", "lost at once", "taken back", "test accuracy", "pruned is better by"),
         tuple(rows),
     )
-
-
-def _gain(mine: pd.DataFrame, arm: str) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    d = differences(mine, {PRUNED: 1.0, arm: -1.0})
-    if len(d) < 2:
-        return ""
-    found = estimate(d, sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})"
 
 
 def _or_nothing(value: float) -> str:

@@ -21,7 +21,8 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from folklore.claims._penalties import L1, L2, best, difference, l1_arm, l2_arm, labels, test_accuracy
+from folklore.claims._contrasts import preferred
+from folklore.claims._penalties import L1, L2, difference, l1_arm, l2_arm, labels, test_accuracy
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study
 
@@ -89,7 +90,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     from folklore.stats.estimates import equivalence_p
     from folklore.stats.findings import contrast, differences
 
-    chosen = {kind: best(runs[runs["variant"] == "main"], arms) for kind, arms in ARMS.items()}
+    chosen = {kind: preferred(runs[runs["variant"] == "main"], arms) for kind, arms in ARMS.items()}
 
     def test(mine: pd.DataFrame) -> float:
         pairs = [differences(mine, {a: 1.0, b: -1.0}) for a, b in combinations(chosen.values(), 2)]
@@ -106,7 +107,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     from folklore.figures.panels import tuning_and_scores
 
     main = runs[runs["variant"] == "main"]
-    arms = [NONE, *(best(main, of_kind) for of_kind in ARMS.values())]
+    arms = [NONE, *(preferred(main, of_kind) for of_kind in ARMS.values())]
     return tuning_and_scores(runs, finding, arms=arms, columns=2)
 
 

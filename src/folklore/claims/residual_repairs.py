@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims._residual import (
     DEEP,
     DEPTHS,
@@ -31,7 +32,6 @@ from folklore.claims._residual import (
     arm,
     by_kind,
     confirmed,
-    interval,
     over_kinds,
 )
 from folklore.claims.base import Claim, Criterion
@@ -123,7 +123,7 @@ def _simple_effects(runs: pd.DataFrame) -> Table:
         "interaction": _interaction,
     }
     rows = tuple(
-        (name, *(interval(main, weights(kind), scale=100) for kind in KINDS))
+        (name, *(difference(main, weights(kind), scale=100, otherwise="not trained") for kind in KINDS))
         for name, weights in effects.items()
     )
     return Table("Effects in points of test accuracy with 95 % intervals.", ("effect", *KINDS.values()), rows)

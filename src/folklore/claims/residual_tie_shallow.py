@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._residual import KINDS, SHALLOW, SPEED, TARGETS, arm, confirmed, interval, over_kinds
+from folklore.claims._contrasts import difference
+from folklore.claims._residual import KINDS, SHALLOW, SPEED, TARGETS, arm, confirmed, over_kinds
 from folklore.claims.base import Claim, Criterion
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def _speed(runs: pd.DataFrame, criterion: Criterion) -> Table:
         means = (
             2 ** steps.loc[steps["arm"] == a, "measure"] for a in (arm(kind, s, SHALLOW) for s in (0, 1))
         )
-        sooner = interval(steps, {a: -w for a, w in _gain(kind).items()}, decimals=2)
+        sooner = difference(
+            steps, {a: -w for a, w in _gain(kind).items()}, decimals=2, otherwise="not trained"
+        )
         rows.append((words, f"{target:g}", *(f"{m.mean():,.0f}" for m in means), sooner))
     return Table(
         "Updates to a training loss, tuned for speed, and the octaves (log2 of the ratio, 95 % interval) by which "

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference, validated
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -104,8 +105,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 def _better(runs: pd.DataFrame) -> dict[str, float]:
     """Weights of tanh minus ReLU, each from the start that validation prefers."""
-    tuned = runs[(runs["phase"] == "tune") & runs["chosen"]]
-    means = (tuned if len(tuned) else runs).groupby("arm", sort=False)["val_accuracy"].mean()
+    means = validated(runs)
     best = {name: means[[arm.startswith(name) for arm in means.index]].idxmax() for name in ACTIVATIONS}
     return {best["tanh"]: 1.0, best["ReLU"]: -1.0}
 
@@ -120,7 +120,8 @@ def _by_start(runs: pd.DataFrame) -> Table:
         for start in dict.fromkeys(arm.partition(", ")[2] for arm in mine["arm"]):
             arms = [mine.loc[mine["arm"] == f"{name}, {start}", "measure"] for name in ACTIVATIONS]
             label = f"{start}, not clipped" if variant == FREE else start
-            rows.append((label, *(_scores(found) for found in arms), _difference(mine, start)))
+            gain = difference(mine, {f"tanh, {start}": 1.0, f"ReLU, {start}": -1.0})
+            rows.append((label, *(_scores(found) for found in arms), gain))
     return Table(
         "Test accuracy in percent with its spread over replicates, and tanh minus ReLU in points with a 95 % interval, "
         "by start.",
@@ -131,11 +132,3 @@ def _by_start(runs: pd.DataFrame) -> Table:
 
 def _scores(found: pd.Series) -> str:
     return f"{found.mean():.1f} ± {found.std():.1f}"
-
-
-def _difference(mine: pd.DataFrame, start: str) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    found = estimate(differences(mine, {f"tanh, {start}": 1.0, f"ReLU, {start}": -1.0}), sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:.1f} to {found.interval[1]:.1f})"

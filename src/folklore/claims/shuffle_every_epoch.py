@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -92,18 +93,13 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 def _by_order(runs: pd.DataFrame) -> Table:
     """Accuracy and training loss of every order, and what shuffling anew has more."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import Table, differences
+    from folklore.stats.findings import Table
 
     confirmed = runs[runs["phase"] == "confirm"].assign(measure=lambda frame: 100 * frame["test_accuracy"])
     rows = []
     for variant, mine in confirmed.groupby("variant", sort=False):
         for arm, group in mine.groupby("arm", sort=False):
-            d = differences(mine, {ANEW: 1.0, arm: -1.0}) if arm != ANEW else ()
-            found = estimate(d, sensitivity=False) if len(d) > 1 else None
-            lost = (
-                f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})" if found else ""
-            )
+            lost = difference(mine, {ANEW: 1.0, arm: -1.0}) if arm != ANEW else ""
             ground = "batch normalisation" if variant == "main" else variant
             loss = f"{group['train_loss'].median():.2f}" if group["train_loss"].notna().any() else ""
             rows.append((ground, arm, f"{group['measure'].mean():.1f}", loss, lost))

@@ -16,6 +16,7 @@ The claim is supported when the best batch of 32 or fewer beats the best batch o
 that matters.
 """
 
+from folklore.claims._contrasts import validated
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -91,14 +92,8 @@ def judge(runs, criterion):
 
 def _best_of_each(runs, border):
     """Weights +1 and -1 for the batch size with the best validation accuracy on either side of the border."""
-    chosen = runs[(runs["phase"] == "tune") & runs["chosen"]]
-    means = (
-        (chosen if len(chosen) else runs).groupby(["batch_size", "arm"])["val_accuracy"].mean().reset_index()
-    )
-    small, large = means[means["batch_size"] <= border], means[means["batch_size"] > border]
-    return {
-        side.loc[side["val_accuracy"].idxmax(), "arm"]: sign for side, sign in ((small, 1.0), (large, -1.0))
-    }
+    small = runs["batch_size"] <= border
+    return {validated(runs[side]).idxmax(): sign for side, sign in ((small, 1.0), (~small, -1.0))}
 
 
 def _levelled(runs, criterion):

@@ -20,12 +20,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference, preferred
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -84,7 +83,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     finding = contrast(runs, EQUAL, criterion.delta)
     main = runs[runs["variant"] == "main"]
-    best = {kind: _best(main, kind) for kind in KINDS.values()}
+    best = {kind: preferred(main, [f"{kind} {rate:g}" for rate in RATES]) for kind in KINDS.values()}
     own = contrast(main, {best["channels"]: 1.0, best["units"]: -1.0}, criterion.delta)
     row = Robust("each at its best dropout rate", own.verdict(criterion.delta, None), own.estimate)
     return replace(
@@ -101,13 +100,6 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     return tuning_and_scores(runs, finding, columns=2)
 
 
-def _best(runs: pd.DataFrame, kind: str) -> str:
-    """The arm of this kind with the better validation accuracy at its tuned rate."""
-    tuned = runs[(runs["phase"] == "tune") & runs["chosen"]]
-    means = (tuned if len(tuned) else runs).groupby("arm")["val_accuracy"].mean()
-    return str(means[[f"{kind} {rate:g}" for rate in RATES]].idxmax())
-
-
 def _table(runs: pd.DataFrame) -> Table:
     """Contrasts at each dropout rate."""
     from folklore.stats.findings import Table
@@ -117,18 +109,10 @@ def _table(runs: pd.DataFrame) -> Table:
     def row(rate: float) -> tuple[str, str, str, str]:
         units, channels = f"units {rate:g}", f"channels {rate:g}"
         pairs = ((units, NONE), (channels, NONE), (channels, units))
-        return f"{rate:g}", *(_points(confirmed, {a: 1.0, b: -1.0}) for a, b in pairs)
+        return f"{rate:g}", *(difference(confirmed, {a: 1.0, b: -1.0}) for a, b in pairs)
 
     return Table(
         "Points of test accuracy with 95 % intervals, by dropout rate.",
         ("rate", "units minus none", "channels minus none", "channels minus units"),
         tuple(row(rate) for rate in RATES),
     )
-
-
-def _points(runs: pd.DataFrame, weights: Mapping[str, float]) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    found = estimate(differences(runs, weights), sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})"

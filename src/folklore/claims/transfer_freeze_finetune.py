@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study
 
@@ -117,7 +118,7 @@ def _by_size(runs: pd.DataFrame) -> Table:
     mine = mine.assign(measure=100 * mine["test_accuracy"])
     pairs = (("frozen", "all layers"), ("frozen", "from scratch"), ("all layers", "from scratch"))
     rows = tuple(
-        (f"{way} minus {other}", *(_points(mine, _gain(way, other, n)) for n in SIZES))
+        (f"{way} minus {other}", *(difference(mine, _gain(way, other, n)) for n in SIZES))
         for way, other in pairs
     )
     return Table(
@@ -125,14 +126,3 @@ def _by_size(runs: pd.DataFrame) -> Table:
         ("arms", *(f"{n} rows" for n in SIZES)),
         rows,
     )
-
-
-def _points(mine: pd.DataFrame, weights: dict[str, float]) -> str:
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    d = differences(mine, weights)
-    if len(d) < 2:
-        return ""
-    found = estimate(d, sensitivity=False)
-    return f"{found.effect:+.1f} ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})"

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import difference
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -100,18 +101,13 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 def _by_arm(runs: pd.DataFrame) -> Table:
     """Accuracy of every arm, and what the pixels' own means have more."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import Table, differences
+    from folklore.stats.findings import Table
 
     confirmed = runs[runs["phase"] == "confirm"].assign(measure=lambda frame: 100 * frame["test_accuracy"])
     rows = []
     for variant, mine in confirmed.groupby("variant", sort=False):
         for arm, group in mine.groupby("arm", sort=False):
-            d = differences(mine, {CENTRED: 1.0, arm: -1.0}) if arm != CENTRED else ()
-            found = estimate(d, sensitivity=False) if len(d) > 1 else None
-            more = (
-                f"{found.effect:+.2f} ({found.interval[0]:+.2f} to {found.interval[1]:+.2f})" if found else ""
-            )
+            more = difference(mine, {CENTRED: 1.0, arm: -1.0}, decimals=2) if arm != CENTRED else ""
             images = "digits" if variant == "main" else variant
             rows.append((images, arm, f"{group['lr'].iloc[0]:.3g}", f"{group['measure'].mean():.2f}", more))
     return Table(
