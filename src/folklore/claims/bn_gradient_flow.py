@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import with_interval
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -202,21 +203,12 @@ def _accuracies(runs: pd.DataFrame) -> Table:
         means = [100 * scores[line, how]["test_accuracy"].mean() for how in ("without", "with")]
         mine = runs[(runs["variant"] == variant) & (runs["phase"] == "confirm")]
         gain = -differences(mine.assign(measure=100 * mine["test_accuracy"]), _weights(activation))
-        rows.append((line, *(f"{mean:.1f}" for mean in means), _interval(gain)))
+        rows.append((line, *(f"{mean:.1f}" for mean in means), with_interval(gain)))
     return Table(
         "Test accuracy in percent at the tuned rate, and points gained by batch normalisation.",
         ("activation, weights", "without", "with", "gain, 95 % interval"),
         tuple(rows),
     )
-
-
-def _interval(d) -> str:
-    from folklore.stats.estimates import t_interval
-
-    if len(d) < 2 or not d.std():
-        return f"{d[0]:+.1f}" if len(d) else ""
-    low, high = t_interval(d, 0.95)
-    return f"{d.mean():+.1f} ({low:.1f} to {high:.1f})"
 
 
 def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:

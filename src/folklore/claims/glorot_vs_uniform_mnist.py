@@ -21,11 +21,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import with_interval
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -167,7 +167,7 @@ def _speed(runs: pd.DataFrame, criterion: Criterion) -> Table:
             arrived = int(
                 (group["measure"] < np.log2(group["updates"])).sum()
             )  # 2 ** log2 would not be exact
-            behind = _interval(differences(mine, {arm: 1, GLOROT: -1})) if arm != GLOROT else ""
+            behind = with_interval(differences(mine, {arm: 1, GLOROT: -1}), 2) if arm != GLOROT else ""
             rows.append(
                 (
                     DATA[variant],
@@ -192,7 +192,7 @@ def _accuracy(runs: pd.DataFrame) -> Table:
     confirmed, rows = _confirmed(runs).assign(measure=lambda frame: 100 * frame["test_accuracy"]), []
     for variant, mine in confirmed.groupby("variant", sort=False):
         for arm, group in mine.groupby("arm", sort=False):
-            less = _interval(differences(mine, {GLOROT: 1, arm: -1})) if arm != GLOROT else ""
+            less = with_interval(differences(mine, {GLOROT: 1, arm: -1}), 2) if arm != GLOROT else ""
             rows.append((DATA[variant], arm, f"{group['measure'].mean():.2f}", less))
     return Table(
         "Test accuracy in percent after the last update at the rate that is fastest, and points less than "
@@ -200,12 +200,3 @@ def _accuracy(runs: pd.DataFrame) -> Table:
         ("data", "start", "test accuracy", "points less"),
         tuple(rows),
     )
-
-
-def _interval(d: np.ndarray) -> str:
-    from folklore.stats.estimates import t_interval
-
-    if len(d) < 2 or not d.std():
-        return f"{d[0]:+.2f}" if len(d) else ""
-    low, high = t_interval(d, 0.95)
-    return f"{d.mean():+.2f} ({low:.2f} to {high:.2f})"

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import with_interval
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study
 
@@ -184,7 +185,6 @@ def _robust(label: str, found: pd.DataFrame, criterion: Criterion) -> Robust:
 
 def _by_range(runs: pd.DataFrame, criterion: Criterion) -> Table:
     """Both searches by range, in points below the best of all rates."""
-    from folklore.stats.estimates import t_interval
     from folklore.stats.findings import Table
 
     rows = []
@@ -192,9 +192,8 @@ def _by_range(runs: pd.DataFrame, criterion: Criterion) -> Table:
         found = searches(runs, limits, int(criterion.settings["trials"]))
         wide = 100 * found.pivot_table(index="replicate", columns="arm", values="test_accuracy")
         d = (wide[LOG] - wide[LINEAR]).to_numpy()
-        low, high = t_interval(d, 0.95) if d.std() else (d[0], d[0])
         lost = (f"{(wide[ALL] - wide[way]).mean():.1f}" for way in (LOG, LINEAR))
-        rows.append((name, *lost, f"{d.mean():+.1f} ({low:+.1f} to {high:+.1f})"))
+        rows.append((name, *lost, with_interval(d)))
     return Table(
         f"Regret by range: points of test accuracy lost by a search of {criterion.settings['trials']:g} "
         "trials against trying all 24 rates.",

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import with_interval
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -121,7 +122,7 @@ def _speed(runs: pd.DataFrame, criterion: Criterion) -> Table:
     rows = []
     for variant, mine in confirmed.groupby("variant", sort=False):
         for arm, group in mine.groupby("arm", sort=False):
-            more = _interval(differences(mine, {arm: 1, CENTRED: -1})) if arm != CENTRED else ""
+            more = with_interval(differences(mine, {arm: 1, CENTRED: -1}), 2) if arm != CENTRED else ""
             updates, score = 2 ** group["measure"].median(), 100 * group["test_accuracy"].mean()
             ground = GROUNDS.get(variant, variant)
             rows.append((ground, arm, f"{group['lr'].iloc[0]:.3g}", f"{updates:.0f}", more, f"{score:.1f}"))
@@ -131,15 +132,6 @@ def _speed(runs: pd.DataFrame, criterion: Criterion) -> Table:
         ("optimizer", "activation", "rate", "updates", "octaves more, 95 % interval", "test accuracy"),
         tuple(rows),
     )
-
-
-def _interval(d) -> str:
-    from folklore.stats.estimates import t_interval
-
-    if len(d) < 2 or not d.std():
-        return f"{d[0]:+.2f}" if len(d) else ""
-    low, high = t_interval(d, 0.95)
-    return f"{d.mean():+.2f} ({low:.2f} to {high:.2f})"
 
 
 def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:

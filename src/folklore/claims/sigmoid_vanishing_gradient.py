@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import with_interval
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -189,7 +190,7 @@ def _accuracies(runs: pd.DataFrame) -> Table:
         (
             name,
             *(f"{100 * means[name][arm]:.1f}" for arm in DEPTHS),
-            _points(confirmed[confirmed["variant"] == variant]),
+            with_interval(100 * _paired(confirmed[confirmed["variant"] == variant], _INTERACTION)),
         )
         for variant, name in _WEIGHTS.items()
         if name in means
@@ -203,17 +204,6 @@ def _accuracies(runs: pd.DataFrame) -> Table:
 
 
 _INTERACTION = {SHALLOW: 1, DEEP: -1, TANH_SHALLOW: -1, TANH_DEEP: 1}
-
-
-def _points(runs: pd.DataFrame) -> str:
-    """The interaction of depth and activation in points, with its interval."""
-    from folklore.stats.estimates import t_interval
-
-    d = 100 * _paired(runs, _INTERACTION)
-    if len(d) < 2 or not d.std():
-        return f"{d[0]:.1f}" if len(d) else ""
-    low, high = t_interval(d, 0.95)
-    return f"{d.mean():.1f} ({low:.1f} to {high:.1f})"
 
 
 def _theory() -> Table:
