@@ -16,6 +16,8 @@ TORCH ?= $(shell grep '^torch==' requirements.in)
 TORCH_INDEX ?=
 UV_VERSION := 0.13.8
 
+BENCH = $(shell sed -nE 's/^bench = \[(.*)\]$$/\1/p' pyproject.toml | tr -d ',')
+
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(VENV)/bin/uv
@@ -44,7 +46,9 @@ report: env
 test: env
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 
+# The other contestants come first: nothing else needs them.
 bench: env
+	$(UV) pip install --quiet $(BENCH) || $(PIP) $(BENCH)
 	$(PY) -m folklore.bench
 
 calibrate: env

@@ -1,0 +1,70 @@
+"""Fair clocks: contestants take turns in one run of one thread, so that a busy machine slows all of them."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+PEAK = 1024  # rows and columns of the product that measures the peak
+FIRST = 20  # updates of the first looks at a contestant
+
+Clock = Callable[[], float]  # microseconds a model-step, or the peak
+Updates = Callable[[int], float]  # the same over a number of updates
+
+
+@dataclass(frozen=True)
+class Times:
+    """Repetitions of one measurement; a spread is (smallest, largest)."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    def over(self, other: Times) -> Times:
+        """Ratios, repetition by repetition: what took its turn together is compared."""
+        return Times(tuple(a / b for a, b in zip(self.values, other.values, strict=True)))
+
+    def record(self) -> dict[str, float]:
+        rounded = (round(value, 3) for value in (self.median, min(self.values), max(self.values)))
+        return dict(zip(("median", "min", "max"), rounded, strict=True))
+
+
+def one_core() -> None:
+    """Keep this process, and whatever threads its libraries start, on one core."""
+    torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def sized(clock: Updates, seconds: float, networks: int) -> Clock:
+    """A clock over as many updates as take about `seconds`; what is allocated or compiled at first does not count."""
+    clock(FIRST)
+    updates = max(FIRST, round(seconds * 1e6 / (networks * clock(FIRST))))
+    clock(updates)
+    return lambda: clock(updates)
+
+
+def taking_turns(clocks: Mapping[str, Clock], repetitions: int) -> dict[str, Times]:
+    rounds = [{name: clock() for name, clock in clocks.items()} for _ in range(repetitions)]
+    return {name: Times(tuple(each[name] for each in rounds)) for name in clocks}
+
+
+def peak_clock() -> Clock:
+    """Floating-point operations a microsecond in a product of square matrices: the most this thread does."""
+    a, b = torch.full((2, PEAK, PEAK), 0.5)
+    out = torch.empty(PEAK, PEAK)
+
+    def clock() -> float:
+        start = time.process_time()
+        torch.mm(a, b, out=out)
+        return 2 * PEAK**3 / ((time.process_time() - start) * 1e6)
+
+    clock()
+    return clock
