@@ -21,8 +21,9 @@ from scipy.stats import binom
 import folklore.claims
 from folklore import criteria
 from folklore.claims.base import FAMILIES, LECTURES, Criterion, LoadedClaim, discover
-from folklore.config import CONF, compose
+from folklore.config import compose
 from folklore.grid import Study
+from folklore.schema import CONF
 from folklore.stats import estimates, findings
 from folklore.stats.estimates import power
 from folklore.stats.findings import Finding, Row

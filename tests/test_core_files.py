@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from folklore import datasets, levels
-from folklore.config import check_run
 from folklore.core.networks import Layout, Parameters, initial
 from folklore.core.networks import forward as logits_of
 from folklore.core.steps import Rule, make_step, optimizer_state
@@ -21,6 +20,7 @@ from folklore.core.training import train
 from folklore.datasets.views import seen
 from folklore.errors import UsageError
 from folklore.grid import Run
+from folklore.validation import check_run
 from test_core_levels import BASE, CLASSES, CPU, DATA, INPUTS, LEVELS, blobs, close, named
 from test_core_promises import bits
 

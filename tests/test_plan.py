@@ -393,7 +393,7 @@ def test_the_full_profile_crosses_everything() -> None:
 
 def test_profiles_cap_replicates_rates_and_seeds() -> None:
     smoke = make_plan(["profile=smoke"])
-    assert {c.replicates for c in smoke.cells} == {3}
+    assert {c.replicates for c in smoke.cells} == {2}
     assert max(c.rates.count for c in smoke.cells) == 3
     assert {c.tuning_seeds for c in smoke.cells} == {1}
 

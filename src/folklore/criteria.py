@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from folklore.claims.base import Criterion, LoadedClaim
-from folklore.config import CONF
+from folklore.schema import CONF
 
 REGISTER = CONF / "criteria.jsonl"
 

@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 
 from folklore import criteria, datasets, provenance
 from folklore.claims.base import LECTURES, LoadedClaim
-from folklore.config import CONF
 from folklore.frames import Frames
 from folklore.grid import Study
 from folklore.plan import Plan
+from folklore.schema import CONF
 from folklore.stats.estimates import power
 from folklore.stats.findings import Finding
 from folklore.stats.verdicts import ALPHA, Verdict, holm

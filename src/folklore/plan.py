@@ -13,9 +13,10 @@ from functools import cached_property
 from itertools import pairwise
 
 from folklore import cost
-from folklore.config import Config, compose
+from folklore.config import compose
 from folklore.errors import UsageError
 from folklore.grid import Cell, Study, digest
+from folklore.schema import Config
 from folklore.studies import cells, studies
 
 CHUNK_RUNS = 1000

@@ -8,7 +8,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from folklore.config import CONF
+from folklore.schema import CONF
 
 ROOT = CONF.parent
 GENERATED = ("results", "reports/folklore.pdf")

@@ -11,9 +11,11 @@ from omegaconf import OmegaConf
 
 from folklore import config as configuration
 from folklore.claims.base import LoadedClaim, discover
-from folklore.config import CONF, Config, ProfileConfig, central_rate, check_run
+from folklore.config import central_rate
 from folklore.errors import UsageError
 from folklore.grid import FIELDS, Cell, Rates, Run, Study, Variant, arm_label
+from folklore.schema import CONF, Config, ProfileConfig
+from folklore.validation import check_run
 
 LAPTOP_IMAGES, ALL_IMAGES = (
     8192,

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from folklore import datasets
-from folklore.config import CONF
 from folklore.plan import Job, Plan, make_plan
 from folklore.progress import PARENT
+from folklore.schema import CONF
 from folklore.studies import wanted_claims
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

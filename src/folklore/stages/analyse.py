@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from folklore.config import CONF
 from folklore.figures import grid as draw
 from folklore.figures import style
 from folklore.frames import Frames
 from folklore.plan import Plan, make_plan
+from folklore.schema import CONF
 from folklore.stages.command import command, out_and_overrides
 from folklore.stages.design import GRAPH_FACTORS, read_factors
 from folklore.stats.importance import GridResult, analyse

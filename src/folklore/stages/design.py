@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from folklore.config import CONF
 from folklore.errors import UsageError
+from folklore.schema import CONF
 from folklore.stats.design import Cell, Factors, counts, diagnose, optimise
 
 GRAPH_FACTORS = ("activation", "norm", "batch_size", "optimizer")

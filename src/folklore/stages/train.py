@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,15 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from folklore import config, datasets, provenance
+from folklore import config, datasets, levels, provenance
 from folklore.errors import UsageError
 from folklore.grid import Run
 from folklore.progress import describe
+from folklore.schema import keys
 from folklore.stages.command import command
 from folklore.stages.jobs import Trainer, run_single_threaded
 from folklore.store import Store
+from folklore.validation import KEYS
 
 STUDY = "by-hand"
 RESULTS = Path("results")
@@ -142,12 +145,21 @@ def train(argv: Sequence[str]) -> None:
 
 def _levels() -> str:
     """For `--help`: what each group offers, and the keys that take a value."""
-    lines = {group: ", ".join(levels) for group, levels in config.choices().items() if group != "profile"}
-    lines["numbers"] = (
-        "dropout, batch_size, seed, lr (optimizer.lr), optimizer.momentum, optimizer.weight_decay,"
-    )
-    lines[""] = "data.n_train, model.depth, model.width, budget.samples, budget.updates"
-    return "groups and their levels:\n" + "\n".join(f"  {name:<11} {said}" for name, said in lines.items())
+    lines = {group: ", ".join(offered) for group, offered in config.choices().items() if group != "profile"}
+    for factor in ("view", "order", "augmentation", "mask", "procedure", "probe"):
+        lines[KEYS.get(factor, factor)] = ", ".join(
+            f"{name}-NUMBER" if levels.takes_amount(factor, name) else name for name in levels.names(factor)
+        )
+    numbers = [
+        "lr (optimizer.lr)",
+        *(key for key in keys() if key not in lines and not key.startswith("profile")),
+    ]
+    named = "\n".join(f"  {name:<18} {wrapped(said)}" for name, said in lines.items())
+    return f"what is chosen by name:\n{named}\nkeys that take a value:\n  {wrapped(', '.join(numbers), 2)}"
+
+
+def wrapped(text: str, indent: int = 21) -> str:
+    return textwrap.fill(text, 110 - indent, break_on_hyphens=False).replace("\n", "\n" + " " * indent)
 
 
 def main() -> int:

@@ -1,0 +1,157 @@
+"""Validation in one line that names the key, the value and what is allowed: of overrides as they are typed, and of whole configurations."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+
+from folklore import datasets, levels
+from folklore.errors import UsageError
+from folklore.grid import Run
+from folklore.schema import Config, OptimizerConfig, ProfileConfig, groups, keys, leaves, offered
+
+
+def check_override(override: str) -> None:
+    """UsageError unless this is KEY=VALUE with a key that there is and a value of its type.
+
+    Hydra's own syntax offers more (new keys, removals, sweeps, interpolation); all of it would be ignored or
+    misread here.
+    """
+    key, equals, value = override.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
+        raise UsageError(f"{one_line(override)}: not understood; allowed is KEY=VALUE, such as batch_size=32")
+    if key in groups():
+        return _level(key, value if key == "profile" else value.partition("-")[0], offered(key))
+    if key not in leaves():
+        known = keys()
+        raise UsageError(
+            f"{one_line(override)}: no such key; {_suggest(key, known)}allowed are {', '.join(known)}"
+        )
+    pattern, words = _VALUES[leaves()[key]]
+    _require(key, value, re.fullmatch(pattern, value) is not None, words)
+
+
+_WHOLE = r"[+-]?(0|[1-9]\d*)"  # no leading zero: 08 is a slip, or meant as octal
+_NUMBER = r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)"
+_VALUES = {
+    int: (_WHOLE, "a whole number, without leading zeros"),
+    int | None: (f"{_WHOLE}|null", "a whole number, or null for no limit"),
+    float: (_NUMBER, "a number"),
+    bool: ("true|false", "true or false"),
+    str: (r"[\w-]+", "a name"),
+    str | None: (r"[\w-]+", "a name"),
+    list[str]: (r"\[[\w,-]*\]", "a list of names, such as [small-batch-best,six-factor]"),
+}
+
+
+def validate(config: Config) -> None:
+    """UsageError unless every number of the budget, the profile and the optimizer's scaling makes sense."""
+    _require("batch_size", config.batch_size, config.batch_size >= 1, "1 or more")
+    _require("budget.samples", config.budget.samples, config.budget.samples >= 0, "0 or more")
+    _require("budget.updates", config.budget.updates, config.budget.updates >= 0, "0 or more")
+    enough = max(config.budget.samples // config.batch_size, config.budget.updates) >= 1
+    words = f"batch_size = {config.batch_size} or more, or else budget.updates=1 or more"
+    _require("budget.samples", config.budget.samples, enough, words)
+    _require("seed", config.seed, 0 <= config.seed < 2**31, "0 to 2147483647")
+    _require_scaling(config.optimizer)
+    _require_profile(config.profile)
+
+
+def _require_scaling(optimizer: OptimizerConfig) -> None:
+    exponent, factor = optimizer.batch_exponent, optimizer.norm_factor
+    _require("optimizer.batch_exponent", exponent, abs(exponent) <= 4, "a number from -4 to 4")
+    _require("optimizer.norm_factor", factor, 0 < factor < math.inf, "a finite number above 0")
+
+
+def _require_profile(profile: ProfileConfig) -> None:
+    _require("profile.budget", profile.budget, 0 < profile.budget < 1e6, "above 0, below 1000000")
+    seconds = profile.job_seconds
+    _require("profile.job_seconds", seconds, 0 < seconds < math.inf, "a finite number above 0")
+    least = {
+        "replicates": 2,
+        "half_replicates": 0,
+        "tuning_seeds": 1,
+        "rates": 1,
+        "widen": 0,
+    }  # 2: for a spread
+    least |= {"n_train": 1, "least_updates": 1, "grid_cells": 0, "placebo_seeds": 10}
+    if profile.data is not None:
+        _level("profile.data", profile.data, datasets.names())
+    for name, fewest in least.items():
+        value = getattr(profile, name)
+        _require(f"profile.{name}", value, value is None or value >= fewest, f"{fewest} or more")
+
+
+def check_run(run: Run) -> None:
+    """UsageError for a level that does not exist, a number out of range, or a combination that cannot be trained."""
+    for factor in (*levels.MODULES, *levels.PACKAGES, "view"):
+        _check_level(factor, getattr(run, factor))
+    _level("data", run.data, datasets.names())
+    _level("optimizer.penalised", run.penalised, ("all", "first", "last"))
+    for key, least, most in (
+        ("batch_size", 1, 1 << 20),
+        ("data.n_train", 1, 1 << 24),
+        ("model.depth", 1, 1000),
+        ("model.width", 1, 1 << 16),
+        ("updates", 1, 1 << 40),
+        ("loss_points", 1, 10_000),
+    ):
+        value = getattr(run, key.rsplit(".", 1)[-1])
+        fine = isinstance(value, int) and least <= value <= most
+        _require(key, value, fine, f"a whole number from {least} to {most}")
+    _require("optimizer.lr", run.lr, math.isfinite(run.lr) and run.lr >= 0, "a finite number above 0")
+    _require("dropout", run.dropout, 0 <= run.dropout < 1, "0 up to, but not including, 1")
+    _require("optimizer.momentum", run.momentum, 0 <= run.momentum < 1, "0 up to, but not including, 1")
+    for name in ("weight_decay", "l1", "clip"):
+        value = getattr(run, name)
+        _require(f"optimizer.{name}", value, 0 <= value < math.inf, "0 or more")
+    _require("model.bias", run.bias, math.isfinite(run.bias), "a finite number")
+    _require(
+        "batch_size", run.batch_size, run.batch_size <= run.n_train, f"at most data.n_train = {run.n_train}"
+    )
+    if run.norm == "batch":
+        _require(
+            "batch_size",
+            run.batch_size,
+            run.batch_size > 1,
+            "2 or more with norm=batch, whose variance needs two rows",
+        )
+
+
+# keys of factors that are not called like their key
+KEYS = {"view": "data.view", "order": "data.order", "augmentation": "data.augmentation"}
+
+
+def _check_level(factor: str, value: str) -> None:
+    """A level by its name, with a whole number behind a dash where it takes one, and only there."""
+    key, allowed = KEYS.get(factor, factor), levels.names(factor)
+    name, dash, amount = value.partition("-")
+    _level(key, name, allowed)
+    takes = levels.takes_amount(factor, name)
+    _require(key, value, takes == bool(dash), f"{name}-NUMBER" if takes else name)
+    _require(
+        key, value, not dash or re.fullmatch(r"\d+", amount) is not None, f"{name}-NUMBER, a whole number"
+    )
+
+
+def _require(key: str, value: object, fine: bool, allowed: str) -> None:
+    if not fine:
+        raise UsageError(f"{key}={one_line(value)}: allowed is {allowed}")
+
+
+def _level(key: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        hint = _suggest(str(value), allowed)
+        raise UsageError(f"{key}={one_line(value)}: no such level; {hint}allowed are {', '.join(allowed)}")
+
+
+def one_line(value: object) -> str:
+    """As text on one line, whatever a user has pasted."""
+    return "".join(c if c.isprintable() else " " for c in str(value))
+
+
+def _suggest(value: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(value, allowed, n=1)
+    return f"did you mean {close[0]}? " if close else ""
