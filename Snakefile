@@ -175,6 +175,7 @@ rule render:
         GRID,
     output:
         pdf=report("reports/folklore.pdf", category="Report"),
+        page="reports/index.html",
     log:
         "results/logs/render.log",
     conda:
@@ -182,7 +183,7 @@ rule render:
     params:
         code=code("render"),
     message:
-        "render reports/folklore.pdf"
+        "render reports/folklore.pdf and reports/index.html"
     shell:
         "python -m folklore.stages.render --out results --pdf {output.pdf} 2>&1 | tee {log}"
 

@@ -114,7 +114,7 @@ def code(rule: str) -> str:
 def _is_source(path: Path) -> bool:
     return (
         path.is_file()
-        and path.suffix in {".py", ".typ", ".yaml", ".csv", ".jsonl", ".bib"}
+        and path.suffix in {".py", ".typ", ".j2", ".yaml", ".csv", ".jsonl", ".bib"}
         and "example" not in path.parts
     )
 

@@ -1,7 +1,7 @@
-"""From `results/` to the PDF: collect what the template needs in `results/report/`, then let Typst set it.
+"""From `results/` to the PDF and the web page: collect what the templates need in `results/report/`, then let Typst and Jinja set it.
 
-The folder holds everything that the document reads (template, `data.json`, copies of the figures): a person
-can set it again by hand, and nothing outside it can change the bytes.
+The folder holds everything that the documents read (templates, `data.json`, copies of the figures): a person
+can set them again by hand, and nothing outside it can change the bytes.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import typst
 
 from folklore.errors import UsageError
 from folklore.figures import overview, style
+from folklore.report import web
 from folklore.report.document import document
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "reports"
-MAIN = "folklore.typ"
+MAIN, PAGE = "folklore.typ", "index.html"
 SUFFIXES = (".typ", ".bib")
 SCHEMA = 1
 
@@ -37,7 +38,7 @@ def read_verdicts(out: Path) -> dict[str, object]:
 
 
 def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
-    """Write `pdf` from the verdicts, figures and tables in `out`. Same inputs, same bytes."""
+    """Write `pdf` and the web page beside it from the verdicts, figures and tables in `out`. Same inputs, same bytes."""
     verdicts = read_verdicts(out)
     _draw_overview(verdicts["claims"], out / "figures" / "overview")
     folder = _fresh(out / "report")
@@ -46,6 +47,7 @@ def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
     data = document(verdicts, out, folder)
     content = json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
     style.write_atomic(folder / "data.json", content.encode())
+    style.write_atomic(pdf.with_name(PAGE), web.page(data, verdicts, folder, templates, pdf.name).encode())
     style.write_atomic(pdf, compile_pdf(folder))
 
 

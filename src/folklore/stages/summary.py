@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from folklore.report import words
-from folklore.report.build import read_verdicts
+from folklore.report.build import PAGE, read_verdicts
 from folklore.report.claim import labels
 from folklore.report.document import MARKS, banners, checked
 from folklore.report.numbers import count
@@ -44,7 +44,9 @@ def show(verdicts: Mapping[str, object], pdf: Path, console: Console) -> None:
     console.print(
         f"Profile {escape(str(verdicts['profile']))}, {count(verdicts.get('runs'))} networks trained."
     )
-    console.print(f"Report: [bold]{escape(str(pdf))}[/]")
+    console.print(
+        f"Report: [bold]{escape(str(pdf))}[/], to browse: [bold]{escape(str(pdf.with_name(PAGE)))}[/]"
+    )
     console.print("Every run: [bold]make ui[/] serves MLflow on this machine.")
 
 
