@@ -176,6 +176,7 @@ rule render:
     output:
         pdf=report("reports/folklore.pdf", category="Report"),
         page="reports/index.html",
+        sheet="reports/cheatsheet.pdf",
     log:
         "results/logs/render.log",
     conda:
@@ -183,7 +184,7 @@ rule render:
     params:
         code=code("render"),
     message:
-        "render reports/folklore.pdf and reports/index.html"
+        "render reports/folklore.pdf, index.html, cheatsheet.pdf"
     shell:
         "python -m folklore.stages.render --out results --pdf {output.pdf} 2>&1 | tee {log}"
 

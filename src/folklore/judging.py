@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from folklore import criteria, datasets, provenance
+from folklore import cost, criteria, datasets, provenance
 from folklore.claims.base import LECTURES, LoadedClaim
 from folklore.frames import Frames
-from folklore.grid import Study
+from folklore.grid import FIELDS, Run, Study
 from folklore.plan import Plan
 from folklore.schema import CONF
 from folklore.stats.estimates import power
@@ -131,10 +131,17 @@ def _entry(
             "run_query": f"tags.claims LIKE '%{claim.id}%'" if keys else None,
             "run_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest() if keys else None,
             "core_updates": int(runs.drop_duplicates("run_key")["updates"].sum()) if runs is not None else 0,
+            "core_seconds": round(seconds(runs), 1) if runs is not None else 0.0,
             "criterion": _criterion(claim, runs, finding, entries),
             "figure": f"results/figures/{claim.id}.svg",
         }
     )
+
+
+def seconds(runs: pd.DataFrame) -> float:
+    """Core-seconds of these runs by the cost model: measured ones would make two reports of the same numbers differ."""
+    settings = runs.drop_duplicates("run_key")[list(FIELDS)].to_dict("records")
+    return sum(cost.seconds(Run(**one)) for one in settings)
 
 
 def family_size(family: str) -> int:

@@ -19,7 +19,8 @@ from folklore.report import web
 from folklore.report.document import document
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "reports"
-MAIN, PAGE = "folklore.typ", "index.html"
+MAIN = "folklore.typ"
+PAGE, SHEET = "index.html", "cheatsheet.pdf"  # beside the PDF
 SUFFIXES = (".typ", ".bib")
 SCHEMA = 1
 
@@ -38,7 +39,7 @@ def read_verdicts(out: Path) -> dict[str, object]:
 
 
 def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
-    """Write `pdf` and the web page beside it from the verdicts, figures and tables in `out`. Same inputs, same bytes."""
+    """Write `pdf`, and beside it the web page and the cheat sheet, from the verdicts, figures and tables in `out`. Same inputs, same bytes."""
     verdicts = read_verdicts(out)
     _draw_overview(verdicts["claims"], out / "figures" / "overview")
     folder = _fresh(out / "report")
@@ -48,14 +49,15 @@ def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
     content = json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
     style.write_atomic(folder / "data.json", content.encode())
     style.write_atomic(pdf.with_name(PAGE), web.page(data, verdicts, folder, templates, pdf.name).encode())
+    style.write_atomic(pdf.with_name(SHEET), compile_pdf(folder, "cheatsheet.typ"))
     style.write_atomic(pdf, compile_pdf(folder))
 
 
-def compile_pdf(folder: Path) -> bytes:
-    """The tagged PDF of the document in `folder`. Fonts are Typst's and matplotlib's, never the system's."""
+def compile_pdf(folder: Path, main: str = MAIN) -> bytes:
+    """The tagged PDF of a document in `folder`. Fonts are Typst's and matplotlib's, never the system's."""
     fonts = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
     return typst.compile(
-        str(folder / MAIN),
+        str(folder / main),
         root=str(folder),
         font_paths=[fonts],
         ignore_system_fonts=True,

@@ -143,8 +143,11 @@ def _as_list(value: object) -> Sequence[object]:
 
 
 def _cost(claim: Claim) -> str:
-    updates = claim.get("core_updates")
-    return f"It took {count(updates)} parameter updates." if is_number(updates) and updates else ""
+    updates, seconds = claim.get("core_updates"), claim.get("core_seconds")
+    if not is_number(updates) or not updates:
+        return ""
+    about = f", about {count(max(1, round(seconds)))} core-seconds" if is_number(seconds) else ""
+    return f"It took {count(updates)} parameter updates{about}."
 
 
 def _strip(claim: Claim) -> list[list[str]]:

@@ -12,6 +12,7 @@ from folklore.report import factors
 from folklore.report.claim import SHORT_HASH, family_name, is_measured, labels, table, view
 from folklore.report.numbers import MISSING, count
 from folklore.report.pictures import figure
+from folklore.report.sheet import sheet
 from folklore.report.words import Claim, amount, calibration, paragraph, summary, verdict_name
 
 Verdicts = Mapping[str, object]
@@ -47,6 +48,7 @@ def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
             "figures": [figure(stem, folder) for stem in stems],
             "tables": factors.tables(out / "tables"),
         },
+        "sheet": sheet(claims, grid),
         "calibration": calibration(verdicts.get("calibration")),
         "data": _data(verdicts),
         "changes": _changes(claims),
