@@ -177,6 +177,7 @@ rule render:
         pdf=report("reports/folklore.pdf", category="Report"),
         page="reports/index.html",
         sheet="reports/cheatsheet.pdf",
+        traces="reports/provenance.json",
     log:
         "results/logs/render.log",
     conda:

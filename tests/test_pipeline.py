@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -43,13 +44,34 @@ def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_everything_that_is_promised_is_there(done: Path) -> None:
     verdicts = json.loads((done / "results/verdicts.json").read_text())
-    assert (done / "reports/folklore.pdf").read_bytes().startswith(b"%PDF-")
+    for name in ("folklore.pdf", "cheatsheet.pdf"):
+        assert (done / "reports" / name).read_bytes().startswith(b"%PDF-")
+    assert (done / "reports/index.html").read_text().startswith("<!doctype html>")
     assert {c["id"] for c in verdicts["claims"]} == {"he-vs-glorot-relu", "backprop-w1"}
     for claim in verdicts["claims"]:
         assert (done / "results/figures" / f"{claim['id']}.svg").exists()
         assert (done / "results/tables" / f"{claim['id']}.csv").exists()
         assert claim["criterion"]["commit"], "a criterion that is not registered"
     assert verdicts["runs"] == len(_keys(done))
+
+
+def test_a_figure_is_traced_to_every_run_behind_it(done: Path) -> None:
+    verdicts = json.loads((done / "results/verdicts.json").read_text())
+    claim = next(c for c in verdicts["claims"] if c["id"] == "he-vs-glorot-relu")
+    traces = json.loads((done / "reports/provenance.json").read_text())["figures"]
+    assert traces[claim["id"]]["run_keys_sha256"] == claim["run_keys_sha256"]
+    command = [
+        sys.executable,
+        "-m",
+        "folklore.stages.explain",
+        f"results/figures/{claim['id']}.svg",
+        "--keys",
+    ]
+    said = subprocess.run(
+        command, capture_output=True, text=True, env=_environment(ROOT), cwd=done, check=True
+    )
+    keys = sorted(set(re.findall(r"\b[0-9a-f]{24}\b", said.stdout)))
+    assert hashlib.sha256("\n".join(keys).encode()).hexdigest() == claim["run_keys_sha256"]
 
 
 def test_a_second_call_trains_nothing(done: Path) -> None:
@@ -73,8 +95,11 @@ def test_kill_and_carry_on(done: Path, data: Path, tmp_path: Path) -> None:
     finished = _snakemake(folder, *NANO)
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert _digests(folder) == _digests(done)
-    rows = [len(pd.read_parquet(path)) for path in (folder / "results/runs").glob("*.parquet")]
-    assert sum(rows) == len(Store(folder / "results").keys()), "a run was stored twice"
+    parts = [set(pd.read_parquet(path)["run_key"]) for path in (folder / "results/runs").glob("*.parquet")]
+    whole = [
+        keys for keys in parts if not any(keys < other for other in parts)
+    ]  # a kill may leave what was merged
+    assert sum(map(len, whole)) == len(Store(folder / "results").keys()), "a run was stored twice"
     assert sorted(_tracked(folder)) == sorted(_keys(folder))
 
 
@@ -168,7 +193,7 @@ def _parts(folder: Path) -> set[str]:
 
 def _digests(folder: Path) -> dict[str, str]:
     """Bytes of all that a reader sees."""
-    shown = [folder / "reports/folklore.pdf", folder / "results/verdicts.json", folder / "results/grid.json"]
+    shown = [folder / "results/verdicts.json", folder / "results/grid.json", *(folder / "reports").iterdir()]
     shown += [*(folder / "results/tables").glob("*.csv"), *(folder / "results/figures").glob("*.svg")]
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(shown)}
 

@@ -40,6 +40,7 @@ def judge_all(plan: Plan, out: Path) -> dict:
         "schema": SCHEMA,
         "profile": plan.config.profile.name,
         "toy": plan.config.profile.toy,
+        "only": list(plan.config.profile.only),
         "commit": commit,
         "dirty": dirty,
         "machine": provenance.machine(),

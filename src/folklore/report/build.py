@@ -16,11 +16,12 @@ import typst
 from folklore.errors import UsageError
 from folklore.figures import overview, style
 from folklore.report import web
-from folklore.report.document import document
+from folklore.report.document import document, read_grid
+from folklore.report.provenance import provenance
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "reports"
 MAIN = "folklore.typ"
-PAGE, SHEET = "index.html", "cheatsheet.pdf"  # beside the PDF
+PAGE, SHEET, TRACES = "index.html", "cheatsheet.pdf", "provenance.json"  # beside the PDF
 SUFFIXES = (".typ", ".bib")
 SCHEMA = 1
 
@@ -39,7 +40,10 @@ def read_verdicts(out: Path) -> dict[str, object]:
 
 
 def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
-    """Write `pdf`, and beside it the web page and the cheat sheet, from the verdicts, figures and tables in `out`. Same inputs, same bytes."""
+    """Write `pdf`, and beside it the web page, the cheat sheet and the provenance, from the verdicts, figures and tables in `out`.
+
+    Same inputs, same bytes.
+    """
     verdicts = read_verdicts(out)
     _draw_overview(verdicts["claims"], out / "figures" / "overview")
     folder = _fresh(out / "report")
@@ -49,6 +53,8 @@ def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
     content = json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
     style.write_atomic(folder / "data.json", content.encode())
     style.write_atomic(pdf.with_name(PAGE), web.page(data, verdicts, folder, templates, pdf.name).encode())
+    traced = provenance(verdicts, read_grid(out), out / "figures")
+    style.write_atomic(pdf.with_name(TRACES), json.dumps(traced, indent=1, sort_keys=True).encode() + b"\n")
     style.write_atomic(pdf.with_name(SHEET), compile_pdf(folder, "cheatsheet.typ"))
     style.write_atomic(pdf, compile_pdf(folder))
 

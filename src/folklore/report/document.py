@@ -31,7 +31,7 @@ def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
     """The content of `data.json`. Copies each figure that it names from `out/figures` to `folder`."""
     claims = verdicts["claims"]
     stems = factors.figure_stems(out / "figures")
-    grid = _grid(out)
+    grid = read_grid(out)
     return {
         "styles": {name: {"colour": hue, "mark": MARKS[name]} for name, hue in style.VERDICT_COLOURS.items()},
         "profile": str(verdicts["profile"]),
@@ -81,7 +81,8 @@ def checked(claim: Claim) -> str:
     return f"{held} of {len(checks)} checks {'holds' if held == 1 else 'hold'}" if checks else MISSING
 
 
-def _grid(out: Path) -> dict[str, object]:
+def read_grid(out: Path) -> dict[str, object]:
+    """The six-factor analysis; empty when the report is made without it."""
     path = out / "grid.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
