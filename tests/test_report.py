@@ -16,7 +16,7 @@ from rich.console import Console
 
 from folklore.errors import UsageError
 from folklore.figures import overview, style
-from folklore.report import numbers, words
+from folklore.report import factors, numbers, words
 from folklore.report.build import read_verdicts, render
 from folklore.report.claim import breakable, table
 from folklore.stages import render as render_stage
@@ -24,6 +24,26 @@ from folklore.stages import summary as summary_stage
 
 HARMFUL = r"#panic(1) $x_1$ *bold* _it_ @ref <label> `raw` \ // /* [a] {b} ~ -- 50 % — ≤ α² «Обучение» “q”"
 CURVE: list[bytes] = []
+GRID = {
+    "shares": """term,df,sum_sq,share,lo,hi,analysis
+        norm,1,2,0.3,0.2,0.4,all
+        init*norm,9,2,0.01,0.0,0.02,all
+        norm*optimizer,5,2,0.2,0.1,0.3,all
+        norm*optimizer,5,2,0.9,0.1,0.3,alive
+        """,
+    "factors": """factor,main,main_lo,main_hi,share,lo,hi,analysis
+        init,0.065,0.048,0.083,0.095,0.071,0.118,all
+        batch_size,0.3,0.2,0.4,0.38,0.3,0.41,all
+        """,
+    "levels": """factor,level,accuracy,lo,hi,logit,cells,analysis
+        norm,none,0.5,0.45,0.55,0,8,all
+        norm,batch,0.6,0.58,0.62,0,7,all
+        norm,batch,0.9,0.58,0.62,0,7,alive
+        """,
+    "rates": """optimizer,batch_size,median,q1,q3,cells,at_edge
+        sgd,2,0.014,0.006,0.038,15,4
+        """,
+}
 LONG_WORD = "a_cell_name_that_no_column_could_hold/normal_001=constant;uniform_fanin|" * 2
 
 # id | family | verdict | how it was refuted | effect and half-width in deltas | title
@@ -303,13 +323,13 @@ def curve() -> list[bytes]:
 
 def write_grid(out: Path) -> None:
     """A six-factor analysis of the kind that may or may not be there."""
-    for name in ("grid-importance", "grid-levels", "grid-interaction-init-activation", "grid-rates"):
+    for name in ("grid-shares", "grid-levels", "grid-interactions", "grid-rates"):
         draw_curve(out / "figures" / name, f"Picture of {name}.")
     (out / "tables").mkdir()
-    rows = "\n".join(f"optimizer:norm,{index},{0.1 / (index + 1)},{1e-7}" for index in range(40))
-    (out / "tables" / "grid-importance.csv").write_text(
-        f"term,df,share_of_variance,p\n{rows}\n", encoding="utf-8"
-    )
+    for name, content in GRID.items():
+        (out / "tables" / f"grid-{name}.csv").write_text(
+            content.replace(" ", "").replace("*", " x "), encoding="utf-8"
+        )
     grid = {
         "lead": ["The optimizer matters most."],
         "runs": 3360,
@@ -317,6 +337,37 @@ def write_grid(out: Path) -> None:
         "run_query": "tags.study = 'grid'",
     }
     (out / "grid.json").write_text(json.dumps(grid), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "cells"),
+    [
+        (
+            "shares",
+            ["factors", "share (%)", "95 % interval"],
+            [["norm × optimizer", "20.0", "10.0 to 30.0"], ["init × norm", "1.0", "0.0 to 2.0"]],
+        ),
+        (
+            "factors",
+            None,
+            [
+                ["batch size", "30.0", "20.0 to 40.0", "38.0", "30.0 to 41.0"],
+                ["init", "6.5", "4.8 to 8.3", "9.5", "7.1 to 11.8"],
+            ],
+        ),
+        ("levels", None, [["batch", "60.0", "58.0 to 62.0", "7"], ["none", "50.0", "45.0 to 55.0", "8"]]),
+        ("rates", None, [["2", "0.014", "0.006 to 0.038", "15", "4"]]),
+    ],
+)
+def test_tables_of_the_grid_hold_all_cells_in_order(
+    name: str, columns: list[str] | None, cells: list[list[str]], results: Path
+) -> None:
+    """By hand from GRID: largest first, percent, and no rows of the analyses that leave cells out."""
+    shown = dict(
+        zip(("factors", "shares", "levels", "rates"), factors.tables(results / "tables"), strict=True)
+    )[name]
+    assert [row for group in shown["groups"] for row in group["rows"]] == cells
+    assert columns in (None, shown["columns"])
 
 
 @pytest.fixture(scope="module")

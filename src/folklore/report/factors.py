@@ -1,18 +1,19 @@
-"""The six-factor analysis: every figure and table whose name begins with `grid-`, in a reader's order."""
+"""The six-factor analysis: every figure whose name begins with `grid-`, in a reader's order, and the tables that stand behind them."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from folklore.report.claim import breakable, table
-from folklore.report.numbers import number
+from folklore.report.numbers import count, number
 from folklore.report.words import paragraph
 
-LONGEST_TABLE = 14
-WIDEST_TABLE = 9
-_ORDER = ("grid-importance", "grid-main", "grid-levels", "grid-interaction", "grid-rates", "grid-best")
+PAIRS = 12
+_ORDER = ("grid-shares", "grid-levels", "grid-interaction", "grid-rates", "grid-best")
+Rows = Sequence[Mapping[str, str]]
 
 
 def figure_stems(figures: Path) -> list[Path]:
@@ -20,13 +21,9 @@ def figure_stems(figures: Path) -> list[Path]:
     return sorted((path.with_suffix("") for path in figures.glob("grid-*.svg")), key=_rank)
 
 
-def tables(folder: Path) -> list[dict[str, object]]:
-    """The analysis' tables, each cut to what a page can hold; the caption says where the rest is."""
-    shown = [
-        _table(path)
-        for path in sorted(folder.glob("grid-*.csv"), key=lambda path: _rank(path.with_suffix("")))
-    ]
-    return [one for one in shown if one]
+def _rank(stem: Path) -> tuple[int, str]:
+    place = next((index for index, prefix in enumerate(_ORDER) if stem.name.startswith(prefix)), len(_ORDER))
+    return place, stem.name
 
 
 def lead(grid: Mapping[str, object]) -> list[str]:
@@ -35,35 +32,115 @@ def lead(grid: Mapping[str, object]) -> list[str]:
     return [paragraph(text) for text in ([said] if isinstance(said, str) else said) if isinstance(text, str)]
 
 
-def _rank(stem: Path) -> tuple[int, str]:
-    place = next((index for index, prefix in enumerate(_ORDER) if stem.name.startswith(prefix)), len(_ORDER))
-    return place, stem.name
+def tables(folder: Path) -> list[dict[str, object]]:
+    """What a reader looks up: shares of the factors and of their pairs, levels, rates. All of it lies in `folder` as CSV."""
+    found = ((name, _read(folder / f"grid-{name}.csv")) for name in _TABLES)
+    return [_TABLES[name](rows) for name, rows in found if rows]
 
 
-def _table(path: Path) -> dict[str, object] | None:
+def _read(path: Path) -> Rows:
+    """Rows of the analysis of all cells; nothing where there is no such file."""
+    if not path.is_file():
+        return []
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    if len(rows) < 2:
-        return None
-    head, body = rows[0][:WIDEST_TABLE], [row[:WIDEST_TABLE] for row in rows[1 : LONGEST_TABLE + 1]]
-    cells = [[_cell(value) for value in row] for row in body]
-    return table(_caption(path, rows), [_plain(name) for name in head], cells)
+        return [row for row in csv.DictReader(file) if row.get("analysis", "all") == "all"]
 
 
-def _cell(text: str) -> str:
-    try:
-        value = float(text)
-    except ValueError:
-        return breakable(text)
-    return number(int(value) if value.is_integer() and "." not in text and "e" not in text.lower() else value)
+def _factors(rows: Rows) -> dict[str, object]:
+    ranked = sorted(rows, key=lambda row: float(row["share"]), reverse=True)
+    cells = [
+        [
+            _plain(r["factor"]),
+            _percent(r["main"]),
+            _between(r, "main_lo", "main_hi"),
+            _percent(r["share"]),
+            _between(r),
+        ]
+        for r in ranked
+    ]
+    columns = ["factor", "alone (%)", "95 % interval", "with its pairs (%)", "95 % interval"]
+    caption = (
+        "Share of the variance of logit accuracy that goes with each factor: by itself, and with half of every pair that it belongs "
+        "to. Also in results/tables/grid-factors.csv."
+    )
+    return table(caption, columns, cells, numeric=[1, 2, 3, 4])
 
 
-def _caption(path: Path, rows: Sequence[Sequence[str]]) -> str:
-    name = path.stem.removeprefix("grid-").replace("-", " ").replace("_", " ").capitalize()
-    cut = len(rows) - 1 > LONGEST_TABLE or len(rows[0]) > WIDEST_TABLE
-    rest = f"The first {LONGEST_TABLE} of {len(rows) - 1} rows; all of it is in" if cut else "Also in"
-    return f"{name}. {rest} results/tables/{path.name}."
+def _shares(rows: Rows) -> dict[str, object]:
+    pairs = sorted((r for r in rows if " x " in r["term"]), key=lambda row: float(row["share"]), reverse=True)
+    cells = [
+        [_plain(r["term"]).replace(" x ", " × "), _percent(r["share"]), _between(r)] for r in pairs[:PAIRS]
+    ]
+    caption = (
+        f"The {min(PAIRS, len(pairs))} largest of {len(pairs)} interactions of two factors, by their share of the variance of logit "
+        "accuracy. All are in results/tables/grid-shares.csv."
+    )
+    return table(caption, ["factors", "share (%)", "95 % interval"], cells, numeric=[1, 2])
+
+
+def _levels(rows: Rows) -> dict[str, object]:
+    groups = [
+        {
+            "name": _plain(factor),
+            "rows": [
+                [_plain(r["level"]), _percent(r["accuracy"]), _between(r), count(int(r["cells"]))]
+                for r in sorted(group, key=lambda row: float(row["accuracy"]), reverse=True)
+            ],
+        }
+        for factor, group in groupby(rows, key=lambda row: row["factor"])
+    ]
+    caption = (
+        "Mean test accuracy of each level over all cells that have it, best first, after equally many samples, each cell at its own "
+        "tuned rate. Also in results/tables/grid-levels.csv."
+    )
+    columns = ["level", "test accuracy (%)", "95 % interval", "cells"]
+    return table(caption, columns, [], groups=groups, numeric=[1, 2, 3])
+
+
+def _rates(rows: Rows) -> dict[str, object]:
+    groups = [
+        {
+            "name": _plain(optimizer),
+            "rows": [
+                [
+                    r["batch_size"],
+                    _number(r["median"]),
+                    f"{_number(r['q1'])} to {_number(r['q3'])}",
+                    r["cells"],
+                    r["at_edge"],
+                ]
+                for r in group
+            ],
+        }
+        for optimizer, group in groupby(rows, key=lambda row: row["optimizer"])
+    ]
+    caption = (
+        "Tuned learning rates by optimizer and batch size: median and middle half over the cells, and how many sit at an end of their "
+        "grid. Also in results/tables/grid-rates.csv."
+    )
+    columns = ["batch size", "median rate", "middle half", "cells", "at an end"]
+    return table(caption, columns, [], groups=groups, numeric=[0, 1, 2, 3, 4])
+
+
+_TABLES: Mapping[str, Callable[[Rows], dict[str, object]]] = {
+    "factors": _factors,
+    "shares": _shares,
+    "levels": _levels,
+    "rates": _rates,
+}
 
 
 def _plain(name: str) -> str:
-    return name.replace("_", " ")
+    return breakable(name.replace("_", " "))
+
+
+def _number(text: str) -> str:
+    return number(float(text))
+
+
+def _percent(text: str) -> str:
+    return f"{100 * float(text):.1f}"
+
+
+def _between(row: Mapping[str, str], low: str = "lo", high: str = "hi") -> str:
+    return f"{_percent(row[low])} to {_percent(row[high])}"

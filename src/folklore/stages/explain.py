@@ -24,6 +24,7 @@ from folklore.report.document import read_grid
 from folklore.report.provenance import provenance
 from folklore.stages.command import command
 
+WIDEST = 240  # columns of a line, where there is no terminal to fit
 RUNS = ["variant", "arm", "phase"]
 
 
@@ -38,7 +39,8 @@ def explain(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
     verdicts = read_verdicts(options.out)
     trace = found(verdicts, options.out, Path(options.name).stem)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=WIDEST)
     for name, value in told(verdicts, trace).items():
         console.print(f"{name:<10} {value}", markup=False)
     if trace.get("study"):
