@@ -28,7 +28,8 @@ from folklore.stats import estimates, findings
 from folklore.stats.estimates import power
 from folklore.stats.findings import Finding, Row
 from folklore.studies import studies
-from simulation import CHANCE, MODELS, Simulator, plants
+from simulated_claims import CHANCE, MODELS
+from simulation import Simulator, plants
 
 CLAIMS = {claim.id: claim for claim in discover()}
 TRAINED = [claim.id for claim in CLAIMS.values() if claim.claim.kind in ("S", "E+S")]
