@@ -17,7 +17,7 @@ from folklore.core.models._convolution import stride
 from folklore.core.networks import Anatomy, Layout, Parameters, Pass, forward, initial
 from folklore.core.training import train
 from folklore.grid import Run
-from test_core_levels import BASE, CLASSES, CPU, DATA, INPUTS, blobs, close, in_double
+from plain_nets import BASE, CLASSES, CPU, DATA, INPUTS, blobs, close, in_double
 from test_core_promises import bits
 
 MODELS = ("residual", "cnn", "residual_cnn")

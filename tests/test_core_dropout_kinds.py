@@ -17,7 +17,7 @@ from folklore.core.models import bag
 from folklore.core.networks import Anatomy, Layout, Pass, initial
 from folklore.core.probes import ensemble, robustness, variance_shift
 from folklore.core.training import Stack, train
-from test_core_levels import BASE, CLASSES, CPU, DATA, close
+from plain_nets import BASE, CLASSES, CPU, DATA, close
 
 RATE, ROWS = 0.25, 6
 ANATOMY = Anatomy(fans=((5, 8), (8, 7), (7, 3)), normed=(8, 7), dropped=((2, 8), (1, 7)))

@@ -14,7 +14,7 @@ from folklore.core.losses import cross_entropy
 from folklore.core.networks import forward
 from folklore.core.probes import weight_noise
 from folklore.core.training import Stack, train
-from test_core_levels import BASE, CPU, DATA
+from plain_nets import BASE, CPU, DATA
 
 LONG = replace(BASE, updates=200, lr=0.1, procedure="early_stopping", norm="batch")
 

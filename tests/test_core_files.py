@@ -21,7 +21,7 @@ from folklore.datasets.views import seen
 from folklore.errors import UsageError
 from folklore.grid import Run
 from folklore.validation import check_run
-from test_core_levels import BASE, CLASSES, CPU, DATA, INPUTS, LEVELS, blobs, close, named
+from plain_nets import BASE, CLASSES, CPU, DATA, INPUTS, LEVELS, blobs, close, named
 from test_core_promises import bits
 
 FILES = [(f, named(f, level)) for f in levels.PACKAGES for level in levels.names(f)]

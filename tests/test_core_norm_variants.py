@@ -15,7 +15,7 @@ from folklore.core.networks import Layout, Parameters, Pass, initial, update_run
 from folklore.core.procedures import _quadratics, drift, learned_quadratics, remedies
 from folklore.core.procedures.until_loss import training_loss
 from folklore.core.training import Stack, train
-from test_core_levels import BASE, CLASSES, CPU, DATA, INPUTS, close, in_double
+from plain_nets import BASE, CLASSES, CPU, DATA, INPUTS, close, in_double
 
 ROWS, UNITS = 12, 5
 

@@ -17,7 +17,7 @@ from folklore.core.networks import Layout, Pass, forward, initial
 from folklore.core.procedures import cross_validation, mislabelled, update_ratio
 from folklore.core.training import Stack, train
 from folklore.grid import Run
-from test_core_levels import BASE, CLASSES, CPU, DATA, INPUTS, close
+from plain_nets import BASE, CLASSES, CPU, DATA, INPUTS, close
 
 RUNS = [replace(BASE, seed=seed, lr=rate) for seed, rate in ((1, 0.05), (2, 0.02))]
 

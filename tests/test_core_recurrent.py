@@ -18,8 +18,8 @@ from folklore.core.networks import forward as logits_of
 from folklore.core.training import Stack, train
 from folklore.datasets.views import lengths as lengths_view
 from folklore.grid import Run
+from plain_nets import BASE, CLASSES, CPU, DATA, INPUTS, close
 from test_core_files import TASK, stack
-from test_core_levels import BASE, CLASSES, CPU, DATA, INPUTS, close
 from test_core_promises import bits
 
 WIDTH, STEPS = 8, INPUTS // READ

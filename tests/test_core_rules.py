@@ -14,7 +14,7 @@ from folklore.core import lookup
 from folklore.core.networks import Anatomy, Layout, Parameters, Pass, initial
 from folklore.core.steps import Rule, make_step, optimizer_state
 from folklore.core.training import Stack, train
-from test_core_levels import BASE, CLASSES, CPU, DATA, INPUTS, PlainNet, close, column, in_double
+from plain_nets import BASE, CLASSES, CPU, DATA, INPUTS, PlainNet, close, column, in_double
 
 LAYOUT = Layout(INPUTS, CLASSES, 2, 16, "tanh", "none")
 

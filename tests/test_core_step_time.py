@@ -13,7 +13,7 @@ import torch
 from folklore.core import activations
 from folklore.core.probes import step_time
 from folklore.core.training import Stack
-from test_core_levels import BASE, CPU, DATA
+from plain_nets import BASE, CPU, DATA
 
 RELUS = {"step_us": "relu_step_us", "unit_ns": "relu_unit_ns"}
 

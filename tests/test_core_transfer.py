@@ -17,8 +17,8 @@ from folklore.core.training import Stack
 from folklore.datasets.base import Arrays
 from folklore.datasets.views.later_classes import view
 from folklore.grid import Run
+from plain_nets import BASE, CLASSES, CPU, INPUTS, close
 from test_core_files import TASK
-from test_core_levels import BASE, CLASSES, CPU, INPUTS, close
 
 RUN = replace(BASE, optimizer="momentum", updates=24)
 WEIGHTS = [(INPUTS, 16), (16, 16), (16, CLASSES)]
