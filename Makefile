@@ -36,10 +36,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report test ui bench calibrate register design lint lock env clean-env
+.PHONY: report test ui bench estimate calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env
+	@$(PY) -c "from folklore.workflow import wait_for_others; wait_for_others()"
 	$(PY) -m snakemake --cores $(CORES) --config profile=$(PROFILE)
 	@$(PY) -m folklore.stages.summary
 
@@ -50,6 +51,10 @@ test: env
 bench: env
 	$(UV) pip install --quiet $(BENCH) || $(PIP) $(BENCH)
 	$(PY) -m folklore.bench
+
+# What a profile would cost, before anything is trained.
+estimate: env
+	$(PY) -m folklore.stages.estimate profile=$(PROFILE) --cores $(CORES)
 
 calibrate: env
 	$(PY) -m snakemake results/calibration.json --cores $(CORES) --config profile=$(PROFILE)

@@ -5,9 +5,9 @@
 from folklore import workflow as folklore_workflow
 
 flow = folklore_workflow.Flow(config)
-folklore_workflow.prepare_environment()
 if folklore_workflow.heal():
     folklore_workflow.heal_results()
+folklore_workflow.prepare_environment()
 code = folklore_workflow.code
 
 GRID = ("results/grid.json",) if flow.has_grid else ()

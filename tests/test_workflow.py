@@ -22,12 +22,31 @@ def test_stale_locks_are_removed(tmp_path: Path) -> None:
     assert not lock.exists()
 
 
-def test_locks_of_a_living_workflow_stay(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", _hold(tmp_path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+def test_a_second_workflow_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
+    workflow.wait_for_others(tmp_path)  # nobody there
+    holder = _holder(tmp_path)
+    code = f"from pathlib import Path; from folklore import workflow; workflow.wait_for_others(Path({str(tmp_path)!r}))"
+    second = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert "waiting for it to end" in second.stderr.readline()
+    assert second.poll() is None
+    holder.kill()
+    holder.wait()
+    assert second.wait(timeout=20) == 0
+    workflow.wait_for_others(tmp_path)
+
+
+def _holder(folder: Path) -> subprocess.Popen[str]:
+    """A living workflow in this folder."""
+    held = subprocess.Popen(
+        [sys.executable, "-c", _hold(folder)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
     )
-    assert holder.stdout is not None
-    assert holder.stdout.readline().strip() == "held"
+    assert held.stdout is not None
+    assert held.stdout.readline().strip() == "held"
+    return held
+
+
+def test_locks_of_a_living_workflow_stay(tmp_path: Path) -> None:
+    holder = _holder(tmp_path)
     lock = tmp_path / "locks" / "0.input.lock"
     lock.parent.mkdir()
     lock.write_text("results/x")

@@ -25,6 +25,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 # glibc would hand large temporaries back to the system at once and fault every page in again: drawing dropout masks took twice as long
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 DRAWN_TOGETHER = 30
+LOCK = "folklore.lock"
 _PACKAGE = "src/folklore"
 _DRAWING = [f"{_PACKAGE}/{place}" for place in ("claims", "stats", "figures", "frames.py")]
 BEHIND = {
@@ -69,15 +70,37 @@ def heal(folder: Path = Path(".snakemake")) -> bool:
     A living workflow holds an advisory lock on a file of its own; the system drops it with the process, however that ends.
     """
     folder.mkdir(exist_ok=True)
-    file = (folder / "folklore.lock").open("w")
+    file = (folder / LOCK).open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
+        if PARENT not in os.environ:  # a job of that workflow's own may look at the Snakefile, too
+            print(
+                "another workflow is at work in this folder: `make report` waits for its end", file=sys.stderr
+            )
         return False
     _held.append(file)  # kept open, and so locked, for the life of this process
     shutil.rmtree(folder / "locks", ignore_errors=True)
     return True
+
+
+def wait_for_others(folder: Path = Path(".snakemake")) -> None:
+    """Come back when no other workflow is at work in this folder, saying so while one is."""
+    folder.mkdir(exist_ok=True)
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print(
+                "another workflow is at work in this folder: waiting for it to end (Ctrl-C gives up)",
+                file=sys.stderr,
+                flush=True,
+            )
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except KeyboardInterrupt:
+                sys.exit(130)
 
 
 def heal_results(results: Path = Path("results")) -> list[Path]:

@@ -1,0 +1,129 @@
+"""Say what a profile costs before anything is trained: `python -m folklore.stages.estimate profile=full --cores 8`.
+
+Runs and jobs come from the plan, processor time from the cost model times what this machine takes for three short trainings, which are
+made now. The rest was measured on the `laptop` profile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from folklore import cost
+from folklore.errors import UsageError
+from folklore.grid import Run
+from folklore.plan import Plan, make_plan
+from folklore.stages.command import command
+from folklore.studies import wanted_claims
+
+# processor seconds beside the training: the start of a job, the import of a run, the judging and drawing of a claim, all the rest
+JOB, IMPORT, CLAIM, REST = 4.0, 0.025, 1.2, 60.0
+# bytes of a run: in the store; in MLflow's file
+STORED, TRACKED = 1.8e3, 19.8e3
+TUNED_FURTHER = 1.08  # grids that move, rates that are measured again: runs over those that are planned
+SAMPLES = (
+    Run(lr=0.01, updates=400),
+    Run(lr=0.01, updates=400, batch_size=2, norm="batch", optimizer="momentum"),
+    Run(lr=0.01, updates=60, batch_size=128, data="mnist"),
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """training, beside: core-seconds; wall: seconds on `cores`; disk: bytes of the store and of MLflow's file."""
+
+    runs: int
+    jobs: int
+    claims: int
+    pace: float
+    training: float
+    beside: float
+    cores: int
+    disk: tuple[float, float]
+
+    @property
+    def wall(self) -> float:
+        longest = self.training / self.jobs if self.jobs else 0.0
+        return (self.training + self.beside) / self.cores + longest
+
+
+def estimate(plan: Plan, cores: int, pace: float) -> Estimate:
+    """pace: this machine's time over that of the cost model."""
+    runs, claims = round(plan.runs * TUNED_FURTHER), len(wanted_claims(plan.config.profile))
+    beside = JOB * len(plan.jobs) + IMPORT * runs + CLAIM * claims + REST
+    training = TUNED_FURTHER * pace * sum(job.seconds for job in plan.jobs)
+    return Estimate(
+        runs, len(plan.jobs), claims, pace, training, beside * pace, cores, (STORED * runs, TRACKED * runs)
+    )
+
+
+def measured_pace() -> float:
+    """Processor seconds of three kinds of stacks over what the model foretells; the median."""
+    from folklore.bench.nets import synthetic
+    from folklore.core.training import train
+    from folklore.stages.jobs import run_single_threaded
+
+    run_single_threaded()
+    found = []
+    for sample in SAMPLES:
+        stack = [replace(sample, seed=seed) for seed in range(cost.stack_width(sample))]
+        data = synthetic(sample)
+        train([replace(run, updates=5) for run in stack], data)
+        start = time.process_time()
+        train(stack, data)
+        # hardly any rows to score here
+        expected = sum(cost.seconds(run) - cost.scoring(run) for run in stack)
+        found.append((time.process_time() - start) / expected)
+    return statistics.median(found)
+
+
+def said(found: Estimate, profile: str) -> dict[str, str]:
+    """What a person wants to know, a line each."""
+    store, tracker = found.disk
+    return {
+        "profile": f"{profile}: {found.claims} claims",
+        "networks": f"about {found.runs:,}, in {found.jobs:,} jobs",
+        "training": f"{_hours(found.training)} on one core (this machine takes {found.pace:.2f} times the cost model's time)",
+        "beside it": f"{_hours(found.beside)} on one core: starts of jobs, import, judging, figures",
+        f"on {found.cores} cores": f"about {_hours(found.wall)}",
+        "disk": f"{_bytes(store)} of results, {_bytes(tracker)} in MLflow, half a gigabyte of data",
+        "MLflow": f"about {found.runs:,} runs",
+    }
+
+
+def _hours(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _bytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cores", default="all", help="a number, or all (default)")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as profile=full")
+    options = parser.parse_intermixed_args(argv)
+    plan = make_plan(options.overrides)
+    for name, value in said(
+        estimate(plan, _cores(options.cores), measured_pace()), plan.config.profile.name
+    ).items():
+        print(f"{name:<12} {value}")
+
+
+def _cores(text: str) -> int:
+    if text == "all":
+        return os.cpu_count() or 1
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--cores={text}: allowed is a whole number of 1 or more, or all")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(command(main))
