@@ -2,7 +2,7 @@
 
 A level is a public function of a module, or a file of a package; those that say so by a keyword `amount` take a whole number,
 `NAME-NUMBER`. The code hash of a run covers the core's shared code and the code of the levels that the run uses, private helpers
-beside them included, so editing one initialiser trains again only the runs that use it. Comments and docstrings do not count.
+beside them included, so editing one initialiser trains again only the runs that use it. Comments, docstrings and `del` do not count.
 """
 
 from __future__ import annotations
@@ -143,7 +143,14 @@ def _canonical(node: ast.AST) -> str:
         body = getattr(inner, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]) and len(body) > 1:
             del body[0]
+        if isinstance(body, list) and not all(map(_only_frees, body)):
+            body[:] = [statement for statement in body if not _only_frees(statement)]
     return "" if _is_docstring(node) else ast.dump(node)
+
+
+def _only_frees(node: ast.AST) -> bool:
+    """`del name` or `del object.name`: memory is given back, and no number moves."""
+    return isinstance(node, ast.Delete) and all(isinstance(t, ast.Name | ast.Attribute) for t in node.targets)
 
 
 def _is_docstring(node: ast.AST) -> bool:

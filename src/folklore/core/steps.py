@@ -115,6 +115,8 @@ class _Update:
             if tensor.grad is not None:
                 self.plain(tensor, tensor.grad, *self.numbers, **slots)
                 tensor.grad = None
+        # these inputs hold the graph, which holds this object: kept here, none of them would ever be freed
+        del self.waiting
 
     def _norms(self) -> list[Tensor]:
         return [*self.parameters.gains, *self.parameters.shifts]
