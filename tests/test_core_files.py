@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from folklore import datasets, levels
+from folklore.core import steps
 from folklore.core.networks import Layout, Parameters, initial
 from folklore.core.networks import forward as logits_of
 from folklore.core.steps import Rule, make_step, optimizer_state
@@ -68,6 +70,15 @@ def test_a_clipped_run_does_not_depend_on_its_neighbours(model: str) -> None:
     runs = stack(model=model, depth=4, clip=0.05, activation="tanh")
     for run, result in zip(runs, train(runs, TASK), strict=True):
         assert bits(train([run], TASK)[0]) == bits(result)
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.05])
+@pytest.mark.parametrize("model", MODELS)
+def test_no_update_outlives_its_step(model: str, clip: float) -> None:
+    """What one keeps of the backward pass holds the graph, and the graph holds the update: a ring that no collector sees through."""
+    train(stack(model=model, clip=clip), TASK)
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is steps._Update]
 
 
 @pytest.mark.parametrize(("factor", "level"), FILES)

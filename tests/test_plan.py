@@ -175,6 +175,15 @@ def test_comments_and_docstrings_retrain_nothing(core: Path) -> None:
     assert keys() == before
 
 
+def test_freeing_memory_retrains_nothing_and_removing_an_element_does(core: Path) -> None:
+    before = keys()
+    insert(core / "initializers.py", "he_normal", "del fan_out")
+    insert(core / "networks.py", "initial", "del layout.spare")
+    assert keys() == before
+    insert(core / "initializers.py", "he_normal", "del rng[0]")
+    assert keys()["he_normal"] != before["he_normal"]
+
+
 def test_shared_code_retrains_everything(core: Path) -> None:
     before = keys()
     with (core / "training.py").open("a") as file:
