@@ -212,7 +212,7 @@ rule track:
 
 rule attach:
     input:
-        pdf=rules.render.output,
+        pdf=rules.render.output.pdf,
         runs=expand("results/tracking/runs-{chunk}.done", chunk=flow.chunks()),
     output:
         "results/tracking/verdicts.done",
