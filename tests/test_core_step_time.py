@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -35,12 +36,19 @@ def test_times_are_in_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found[name].shape == (3,)
 
 
-def test_odd_rounds_go_the_other_way_round() -> None:
+def test_a_round_is_the_median_of_turns_that_go_to_and_fro() -> None:
     seen: list[str] = []
-    clocks = {name: lambda name=name: float(seen.append(name) or 0) for name in "abc"}
-    for turned in (False, True):
-        assert step_time.one_round(clocks, turned=turned) == dict.fromkeys("abc", 0.0)
-    assert seen == [*"abc", *"cba"]
+    times = {
+        name: iter([first, 1.0, 900.0, 3.0, 2.0]) for name, first in (("a", 2.0), ("b", 800.0), ("c", 0.5))
+    }
+
+    def clock(name: str) -> float:
+        seen.append(name)
+        return next(times[name])
+
+    clocks = {name: partial(clock, name) for name in "abc"}
+    assert step_time.one_round(clocks) == {"a": 2.0, "b": 3.0, "c": 2.0}
+    assert seen == [*"abc", *"cba", *"abc", *"cba", *"abc"]
 
 
 @pytest.mark.parametrize("activation", ["tanh", "maxout"])

@@ -9,7 +9,8 @@ So the verdict is about a whole step, of the net that most studies here train: b
 with ReLUs. Five per cent is the smallest difference of interest, since machines differ by more.
 
 Times are processor seconds of one thread. Each activation takes turns with ReLU in the same process, and what is compared is the
-ratio of the two; a round is a replicate. ReLU takes turns with itself, too, which shows what the clock alone gives.
+ratio of the two; a round of five turns, of which the median counts, is a replicate. ReLU takes turns with itself, too, which shows
+what the clock alone gives.
 
 Supported means: a step takes longer with sigmoids, by an amount not shown to be below 5 %.
 """
@@ -41,7 +42,8 @@ CLAIM = Claim(
 NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU", "tanh": "tanh", "sigmoid": "sigmoid"}
 
 # Pilot (8 rounds, seeds 20000 to 20007, beside other work): the ratio of a step to ReLU's spread by 3 % a round for sigmoids and by 5 %
-# for ReLU against itself. The nets train for a moment only, at a rate that is safe for all: nothing depends on what they learn.
+# for ReLU against itself. That was one turn a round; in the first runs of the laptop profile a single disturbed turn of 32 made
+# the spread .46 octaves, so a round has five turns since. The nets train for a moment only, at a rate that is safe for all: nothing depends on what they learn.
 DESIGN = Study(
     name="activation-compute-cost",
     title="Time of a training step, by activation",

@@ -156,7 +156,9 @@ def _changes(claims: Sequence[Claim]) -> dict[str, object] | None:
     """Every version of every criterion that has more than one, with the verdict under each."""
     rows = [_version(claim, entry) for claim in claims for entry in _versions(claim)]
     columns = ["claim", "criterion", "commit", "reason", "verdict under it"]
-    return table("Criteria that changed, oldest first.", columns, rows, numeric=[], widest=3) if rows else None
+    return (
+        table("Criteria that changed, oldest first.", columns, rows, numeric=[], widest=3) if rows else None
+    )
 
 
 def _versions(claim: Claim) -> Sequence[Mapping[str, object]]:

@@ -1,7 +1,8 @@
 """What the activation costs: microseconds of a training step, nanoseconds of the function alone, each beside ReLU's in turns.
 
 Every run of a stack makes a round of its own, so the rounds are replicates. Clocked are a full stack of fresh nets of the run's layout and
-one slab of hidden units, whatever stack the run trained in: processor time of this process, which another process at work disturbs little.
+one slab of hidden units, whatever stack the run trained in: processor time of this process, which another process at work disturbs little,
+and of several turns the median, since now and then a turn is disturbed all the same.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from folklore.core.training import Stack
 
 REPEATABLE = False  # the only measures that are not the same numbers again
-WIDTH, STEPS, CALLS = 32, 15, 60
+WIDTH, TURNS, STEPS, CALLS = 32, 5, 5, 20
 Clock = Callable[[], float]
 
 
@@ -35,13 +37,14 @@ def measure(stack: Stack) -> dict[str, np.ndarray]:
     }
     for clock in clocks.values():
         clock()  # what is allocated at first does not count
-    rounds = [one_round(clocks, turned=run.seed % 2 == 1) for run in stack.runs]
+    rounds = [one_round(clocks) for _ in stack.runs]
     return {name: np.array([found[name] for found in rounds]) for name in clocks}
 
 
-def one_round(clocks: dict[str, Clock], *, turned: bool) -> dict[str, float]:
-    """Every clock once; in half of the rounds ReLU comes first."""
-    return {name: clocks[name]() for name in (reversed(clocks) if turned else clocks)}
+def one_round(clocks: dict[str, Clock]) -> dict[str, float]:
+    """The median of each clock over the turns; every other turn goes the other way round."""
+    turns = [{name: clocks[name]() for name in (reversed(clocks) if t % 2 else clocks)} for t in range(TURNS)]
+    return {name: median(turn[name] for turn in turns) for name in clocks}
 
 
 def step_clock(stack: Stack, activation: str) -> Clock:
