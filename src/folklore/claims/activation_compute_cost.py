@@ -43,7 +43,8 @@ NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU", "tanh": "tanh
 
 # Pilot (8 rounds, seeds 20000 to 20007, beside other work): the ratio of a step to ReLU's spread by 3 % a round for sigmoids and by 5 %
 # for ReLU against itself. That was one turn a round; in the first runs of the laptop profile a single disturbed turn of 32 made
-# the spread .46 octaves, so a round has five turns since. The nets train for a moment only, at a rate that is safe for all: nothing depends on what they learn.
+# the spread .46 octaves, so a round has five turns since. The nets train for a moment only, at a rate that is safe for all: nothing
+# depends on what they learn.
 DESIGN = Study(
     name="activation-compute-cost",
     title="Time of a training step, by activation",
