@@ -148,6 +148,7 @@ def _how(claims: Iterable[Claim]) -> str:
     told = {
         "negligible": "too small to matter",
         "reversed": "the other way round",
+        "different": "a difference where none was to be",
         "formula": "with a formula that fails",
     }
     parts = [f"{spelled(ways[way])} {text}" for way, text in told.items() if ways[way]]
