@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from pypdf import PdfReader
 from rich.console import Console
 
@@ -554,3 +555,20 @@ def test_figures_are_whole_and_stable(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 6
     with pytest.raises(ValueError, match="no alternative text"):
         style.save(overview.draw([]), tmp_path / "three", " ")
+
+
+def test_many_claims_stand_in_two_columns_cut_between_families_on_one_scale() -> None:
+    few = verdicts()["claims"]
+    assert len(overview.columns(overview.frame(few))) == 1
+    many = [c | {"id": f"{c['id']}-{k}", "family": f"{c['family']}-{k}"} for k in range(4) for c in few]
+    table = overview.frame(many)
+    left, right = overview.columns(table)
+    assert list(left["label"]) + list(right["label"]) == list(table["label"])
+    assert not set(left["family"]) & set(right["family"])
+    assert abs(overview._lines(left) - overview._lines(right)) <= 10
+    fig = overview.draw(many)
+    assert len({ax.get_xlim() for ax in fig.axes}) == 1
+    assert len({ax.get_ylim() for ax in fig.axes}) == 1
+    shown = [tick.get_text() for ax in fig.axes for tick in ax.get_yticklabels()]
+    assert set(table["label"]) <= set(shown)
+    pyplot.close(fig)

@@ -12,7 +12,9 @@ from matplotlib.lines import Line2D
 
 from folklore.figures import style
 
-ROW_CM = 0.52
+ROW_CM, DENSE_CM, DENSE_PT = 0.52, 0.33, 6.5  # a line alone, and in two columns with their type
+MOST_LINES = 44  # of one column
+XLABEL = "effect, in units of the smallest that would matter (grey: within ±1)"
 MEASURED = ("supported", "refuted", "inconclusive")
 _TICKS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 
@@ -31,18 +33,45 @@ def frame(claims: Sequence[Mapping[str, object]]) -> pd.DataFrame:
 
 
 def draw(claims: Sequence[Mapping[str, object]]) -> Figure:
-    """The forest plot of `frame(claims)`."""
+    """The forest plot of `frame(claims)`; of many claims in two columns on one scale, so that they stay legible on a page."""
     table = frame(claims)
-    families = max(1, table["family"].nunique())
-    fig, ax = style.new(2.2 + ROW_CM * (len(table) + families))
-    positions = _positions(table)
-    ax.axvspan(-1, 1, color="#EFEFEF", zorder=0, linewidth=0)
-    ax.axvline(0, color=style.MUTED, linewidth=0.8, zorder=1)
-    for (_, row), y in zip(table.iterrows(), positions, strict=True):
-        _bar(ax, row, y)
-    _axes(ax, table, positions)
+    parts = columns(table)
+    lines, row_cm = max(map(_lines, parts)), ROW_CM if len(parts) == 1 else DENSE_CM
+    fig, axes = style.new(2.2 + row_cm * lines, ncols=len(parts))
+    for ax, part in zip([axes] if len(parts) == 1 else axes, parts, strict=True):
+        _panel(ax, part, table, lines, 6.0 if len(parts) == 1 else 4.5)
+        if len(parts) > 1:
+            ax.tick_params(labelsize=DENSE_PT)
+            ax.set_xlabel("")
+    if len(parts) > 1:
+        fig.supxlabel(XLABEL, fontsize=DENSE_PT + 1)
     _legend(fig, table)
     return fig
+
+
+def columns(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """The table whole, or cut between two families into parts of about equal length."""
+    if _lines(table) <= MOST_LINES:
+        return [table]
+    cuts = [i for i, new in enumerate(_firsts(table)) if new and i > 0]
+    best = min(cuts, key=lambda i: max(_lines(table.iloc[:i]), _lines(table.iloc[i:])), default=len(table))
+    return [part for part in (table.iloc[:best], table.iloc[best:]) if len(part)]
+
+
+def _lines(table: pd.DataFrame) -> int:
+    """Rows and the names of families, with the room above them."""
+    return len(table) + max(1, table["family"].nunique())
+
+
+def _panel(ax: Axes, part: pd.DataFrame, table: pd.DataFrame, lines: int, size: float) -> None:
+    """One column of the plot, on the scale of the whole table."""
+    positions = _positions(part)
+    ax.axvspan(-1, 1, color="#EFEFEF", zorder=0, linewidth=0)
+    ax.axvline(0, color=style.MUTED, linewidth=0.8, zorder=1)
+    for (_, row), y in zip(part.iterrows(), positions, strict=True):
+        _bar(ax, row, y, size)
+    _scale(ax, table)
+    _axes(ax, part, positions, lines)
 
 
 def alt_text(claims: Sequence[Mapping[str, object]]) -> str:
@@ -97,26 +126,26 @@ def _positions(table: pd.DataFrame) -> list[float]:
     return places
 
 
-def _bar(ax: Axes, row: pd.Series, y: float) -> None:
+def _bar(ax: Axes, row: pd.Series, y: float, size: float) -> None:
     colour = style.VERDICT_COLOURS[row["verdict"]]
     face = "white" if row["verdict"] in style.VERDICT_HOLLOW else colour
     ax.plot([row["lo"], row["hi"]], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
     marker = style.VERDICT_MARKERS[row["verdict"]]
-    ax.plot(row["effect"], y, marker, color=colour, markerfacecolor=face, markersize=6, zorder=3)
+    marked = {"color": colour, "markerfacecolor": face, "markersize": size, "clip_on": False}
+    ax.plot(row["effect"], y, marker, zorder=3, **marked)
 
 
-def _axes(ax: Axes, table: pd.DataFrame, positions: Sequence[float]) -> None:
-    _scale(ax, table)
+def _axes(ax: Axes, table: pd.DataFrame, positions: Sequence[float], lines: int) -> None:
     heads = [
         (y - 1, name) for y, name, new in zip(positions, table["family"], _firsts(table), strict=True) if new
     ]
     ax.set_yticks(list(positions) + [y for y, _ in heads], list(table["label"]) + [name for _, name in heads])
     for tick in ax.get_yticklabels()[len(positions) :]:
         tick.set_fontweight("bold")
-    ax.set_ylim((max(positions, default=1) + 0.7), 0.3)
+    ax.set_ylim(max(lines, 1) + 0.7, 0.3)
     ax.grid(axis="y", visible=False)
     ax.tick_params(left=False)
-    ax.set_xlabel("effect, in units of the smallest that would matter (grey: within ±1)")
+    ax.set_xlabel(XLABEL)
     for side in ("left", "right", "top"):
         ax.spines[side].set_visible(False)
 
