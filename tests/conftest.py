@@ -29,3 +29,25 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("digits", "mnist1d"):
         datasets.prepare(name, shared / "data")
     return shared / "data"
+
+
+@pytest.fixture
+def _no_resampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bootstrap and permutation test decide nothing and take most of the time of hundreds of simulated studies."""
+    from folklore.stats import estimates
+
+    monkeypatch.setattr(estimates, "_bca", lambda d, seed: (float("nan"),) * 2)
+    monkeypatch.setattr(estimates, "_permutation", lambda d, seed: float("nan"))
+
+
+@pytest.fixture
+def _exact_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact calculations inside a judge depend on no run: do them once."""
+    from judged import CLAIMS, once
+
+    for name, function in (
+        ("zero-init-symmetry", "_differences_of_units"),
+        ("sigmoid-vanishing-gradient", "_theory"),
+    ):
+        if name in CLAIMS:
+            monkeypatch.setattr(CLAIMS[name].module, function, once(name, function))
