@@ -209,11 +209,9 @@ def _arms(claim: Claim) -> dict[str, object] | None:
     if not rows:
         return None
     metric, unit = claim.get("metric") or "score", _level_unit(claim)
-    columns = ["arm", f"{metric}{unit}", "95 % interval", "runs", "diverged", "learning rate", "note"]
+    columns = ["arm", f"mean{unit}", "95 % interval", "runs", "diverged", "learning rate", "note"]
     noted = any(row.get("edge") for row in rows)
-    caption = (
-        f"Mean {metric} of each arm over its fresh replicates, with the learning rate that tuning chose."
-    )
+    caption = f"Each arm by itself: its mean over fresh replicates and the learning rate that tuning chose. What is compared: {metric}."
     shown = [_arm(claim, row)[: 6 + noted] for row in rows]
     return table(caption, columns[: 6 + noted], shown, numeric=[1, 2, 3, 4, 5])
 
