@@ -5,6 +5,7 @@
 from folklore import workflow as folklore_workflow
 
 flow = folklore_workflow.Flow(config)
+# before this process is named as the parent of its jobs: only a workflow of its own is told of another one at work
 if folklore_workflow.heal():
     folklore_workflow.heal_results()
 folklore_workflow.prepare_environment()

@@ -131,7 +131,8 @@ def in_browser(page: Path, folder: Path, script: str, fragment: str = "") -> str
     return done.stdout
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+# A browser is as large as the environment and none of pip's packages brings one; all else about the page is tested without.
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
 def test_in_a_browser_the_chart_is_drawn_filters_filter_and_links_open(page: Path, tmp_path: Path) -> None:
     html = in_browser(page, tmp_path, "", "#claim-bn-accelerates")
     assert "main-svg" in html

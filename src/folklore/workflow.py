@@ -33,7 +33,10 @@ BEHIND = {
         f"{_PACKAGE}/{place}" for place in ("calibration.py", "stages/calibrate.py", "stats", "core")
     ],
     "judge": [
-        *(f"{_PACKAGE}/{place}" for place in ("claims", "stats", "judging.py", "frames.py", "criteria.py")),
+        *(
+            f"{_PACKAGE}/{place}"
+            for place in ("claims", "stats", "judging.py", "frames.py", "criteria.py", "cost.py")
+        ),
         "conf/criteria.jsonl",
         "conf/families.yaml",
     ],

@@ -86,7 +86,7 @@ def chart(claims: Sequence[Claim]) -> str:
         xaxis={
             "tickvals": [math.asinh(tick) for tick in ticks],
             "ticktext": [f"{tick:,}".replace("-", "\u2212") for tick in ticks],
-            "title": "effect, in units of the smallest that would matter (grey: within ±1)",
+            "title": overview.XLABEL,
             "gridcolor": "#e4e4e4",
             "zerolinecolor": "#5f5f5f",
             "fixedrange": True,

@@ -1,7 +1,7 @@
 """Say what a profile costs before anything is trained: `python -m folklore.stages.estimate profile=full --cores 8`.
 
 Runs and jobs come from the plan, processor time from the cost model times what this machine takes for three short trainings, which are
-made now. The rest was measured on the `laptop` profile.
+made now. The rest are round figures from runs of the `smoke` and `laptop` profiles.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Ways to train the same nets, a file each: `clock(run, data, width)` gives microseconds a model-step over a number of updates.
+"""Ways to train the same nets, a file each: `clock(run, data, ...)` gives microseconds a model-step over a number of updates.
 
-`NETWORKS(width)` says how many networks the way trains at once, `REQUIRES` the package that it needs beside those of Folklore.
+A stacked way is told how many networks to train at once, the plain loop which form to take; `REQUIRES` names the package that a way
+needs beside those of Folklore.
 """
