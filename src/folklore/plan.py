@@ -19,7 +19,7 @@ from folklore.grid import Cell, Study, digest
 from folklore.schema import Config
 from folklore.studies import cells, studies
 
-CHUNK_RUNS = 1000
+CHUNK_RUNS = 1500
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Job:
     units: tuple[Unit, ...]
     needs: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         return sum(unit.seconds(self.phase) for unit in self.units)
 
-    @property
+    @cached_property
     def runs(self) -> int:
         return sum(unit.runs(self.phase) for unit in self.units)
 

@@ -24,7 +24,7 @@ from folklore.studies import wanted_claims
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # glibc would hand large temporaries back to the system at once and fault every page in again: drawing dropout masks took twice as long
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
-DRAWN_TOGETHER = 30
+DRAWN_TOGETHER = 55
 LOCK = "folklore.lock"
 _PACKAGE = "src/folklore"
 _DRAWING = [f"{_PACKAGE}/{place}" for place in ("claims", "stats", "figures", "frames.py")]
