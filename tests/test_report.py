@@ -17,7 +17,7 @@ from rich.console import Console
 
 from folklore.errors import UsageError
 from folklore.figures import overview, style
-from folklore.report import factors, numbers, words
+from folklore.report import document, factors, numbers, words
 from folklore.report.build import read_verdicts, render
 from folklore.report.claim import breakable, table
 from folklore.stages import render as render_stage
@@ -535,7 +535,27 @@ def test_the_front_page_counts_the_verdicts() -> None:
     )
     assert "seven are supported, four are refuted (two too small to matter, two the other way round)" in told
     assert "three remain inconclusive" in told and "one holds and two fail as printed" in told
-    assert "6,512 trained networks" in told
+    assert "fragile, for a robustness check contradicts" in told
+    assert re.search(r"What held most clearly: “[^”]+” \([^)]+\), “[^”]+” \([^)]+\) and “[^”]+” \([^)]+\)\.", told)
+    assert "What came out the other way round, most clearly: “" in told
+    assert len(re.findall(r"\.(?= [A-Z]|$)", told)) == 5
+
+
+def test_the_front_page_names_the_largest_effects_in_units_of_what_would_matter() -> None:
+    claims = [
+        {"verdict": "supported", "title": name, "effect": effect, "interval": [effect, effect], "delta": delta}
+        for name, effect, delta in (("a", 1.0, 1.0), ("b", 0.9, 0.1), ("c", -0.8, 0.2), ("d", 3.0, 1.0))
+    ]
+    told = words._furthest("Most", claims)
+    assert re.findall("“(.)”", told) == ["b", "c", "d"]
+    assert words._furthest("Most", []) == ""
+
+
+def test_the_box_says_what_it_took(tmp_path: Path) -> None:
+    box = dict(document._box(verdicts() | {"core_seconds": 9000.0}))
+    assert box["networks trained"].startswith("6,512; of those that decided a claim, ")
+    assert box["core-hours"].startswith("2.5 ")
+    assert dict(document._box(verdicts() | {"core_seconds": None}))["core-hours"] == numbers.MISSING
 
 
 def test_tables_align_numbers_and_break_words() -> None:

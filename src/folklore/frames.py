@@ -55,8 +55,11 @@ class Frames:
         self.plan, self.chosen = plan, read_choices(plan, out)
         wanted = [s.name for s in plan.studies if names is None or s.name in names]
         self.listed = {name: list(study_runs(plan, self.chosen, name)) for name in wanted}
-        keys = {run.key for rows in self.listed.values() for *_, run in rows}
-        self.results = Store(out).read(keys)
+        self.results = Store(out).read({run.key for run in self.runs()})
+
+    def runs(self) -> list[Run]:
+        """Every network that these studies trained, once."""
+        return list({run.key: run for rows in self.listed.values() for *_, run in rows}.values())
 
     def study(self, name: str) -> pd.DataFrame:
         """The frame of one study. A run that serves two arms or phases stands in two rows."""

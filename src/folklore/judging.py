@@ -46,6 +46,7 @@ def judge_all(plan: Plan, out: Path) -> dict:
         "machine": provenance.machine(),
         "data": {name: datasets.digest(name, out / "data") for name in plan.data},
         "runs": len(frames.results),
+        "core_seconds": round(sum(map(cost.seconds, frames.runs())), 1),
         "calibration": read_calibration(out),
         "claims": judged,
     }

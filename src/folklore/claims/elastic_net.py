@@ -1,4 +1,4 @@
-"""The elastic net, beta * L2 + L1, groups correlated inputs
+"""The elastic net, β·L2 + L1, groups correlated inputs
 
 L1 alone has a weakness: of two inputs that say nearly the same it may give all the weight to one, and which one is
 chance. Zou and Hastie add a little L2. Squares make it cheaper to share a weight than to have one input carry it

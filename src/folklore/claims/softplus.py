@@ -1,4 +1,4 @@
-"""Softplus, log(1 + e^a), is a smooth nonlinearity in the place of ReLU
+"""Softplus, log(1 + eᵃ), is a smooth nonlinearity in the place of ReLU
 
 Next to the sigmoid, tanh and ReLU, the lecture lists log(1 + e^a), known as softplus. It is a rounded ReLU:
 far to the right it is a, far to the left it is zero, and in between it bends smoothly. Its slope is the

@@ -1,4 +1,4 @@
-"""The slope of tanh is 1 - f^2: centred, but gradients still vanish
+"""The slope of tanh is 1 − f²: centred, but gradients still vanish
 
 The derivative of tanh can be read off its own value, as one minus its square, and its outputs lie evenly
 around zero. The lecture concludes from the formula that the gradient fades as it does with the sigmoid: the

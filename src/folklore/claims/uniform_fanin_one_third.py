@@ -1,4 +1,4 @@
-"""Weights from U(-1/sqrt(n), 1/sqrt(n)) lose two thirds of the variance in every layer
+"""Weights from U(−1/√n, 1/√n) lose two thirds of the variance in every layer
 
 Uniform weights between plus and minus 1/sqrt(n), with n inputs a unit, look well scaled and were the usual
 choice for years; the linear layers of PyTorch still start that way. But a uniform number has a third of the

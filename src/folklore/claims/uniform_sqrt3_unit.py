@@ -1,4 +1,4 @@
-"""Weights from U(-sqrt(3)/sqrt(n), sqrt(3)/sqrt(n)) keep the variance
+"""Weights from U(−√3/√n, √3/√n) keep the variance
 
 If uniform weights between plus and minus 1/sqrt(n) hand on a third of the variance, bounds wider by sqrt(3)
 must hand on all of it: Var(w) = 1/n, and a unit with n inputs of variance one has variance one. The lecture

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from folklore.figures import style
 
-ROW_CM, DENSE_CM, DENSE_PT = 0.52, 0.33, 6.5  # a line alone, and in two columns with their type
+ROW_CM, DENSE_CM, DENSE_PT = 0.52, 0.28, 6.5  # a line alone, and in two columns with their type
 MOST_LINES = 44  # of one column
 XLABEL = "effect, in units of the smallest that would matter (grey: within ±1)"
 MEASURED = ("supported", "refuted", "inconclusive")

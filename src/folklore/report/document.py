@@ -10,7 +10,7 @@ from pathlib import Path
 from folklore.figures import style
 from folklore.report import factors
 from folklore.report.claim import SHORT_HASH, family_name, is_measured, labels, table, view
-from folklore.report.numbers import MISSING, count
+from folklore.report.numbers import MISSING, count, is_number
 from folklore.report.pictures import figure
 from folklore.report.sheet import sheet
 from folklore.report.words import Claim, amount, calibration, paragraph, summary, verdict_name
@@ -20,10 +20,8 @@ Verdicts = Mapping[str, object]
 TOY_PROFILES = frozenset({"nano", "smoke"})
 MARKS = {"supported": "●", "refuted": "✖", "inconclusive": "○", "holds": "✔", "fails": "✘"}
 _OVERVIEW = (
-    "All measured claims at a glance. Each mark is an estimated effect, its bar the 95 % interval, both in"
-    " units of the smallest effect that would matter for that claim; right of zero is the way the rule "
-    "says. An asterisk stands for a fragile verdict. Exact claims are computed, not measured, and not "
-    "shown."
+    "All measured claims: effects with 95 % intervals, in units of the smallest effect that would matter for each; right of zero"
+    " is the way the rule says. An asterisk stands for a fragile verdict. Exact claims are computed and not shown."
 )
 
 
@@ -103,15 +101,27 @@ def _short(value: object) -> str:
 
 
 def _box(verdicts: Verdicts) -> list[list[str]]:
-    data = [f"{name} {_short(digest)}" for name, digest in sorted((verdicts.get("data") or {}).items())]
+    data = ", ".join(sorted(verdicts.get("data") or {}))
     changed = " (with uncommitted changes)" if verdicts.get("dirty") else ""
     return [
         ["profile", str(verdicts["profile"])],
-        ["networks trained", count(verdicts.get("runs"))],
+        ["networks trained", _trained(verdicts)],
+        ["core-hours", _core_hours(verdicts)],
         ["commit", _short(verdicts.get("commit")) + changed],
-        ["data (sha256)", ", ".join(data) or MISSING],
+        ["data", f"{data}; digests in the appendix" if data else MISSING],
         ["machine", _machine(verdicts.get("machine") or {})],
     ]
+
+
+def _trained(verdicts: Verdicts) -> str:
+    diverged = sum(claim["diverged"] for claim in verdicts["claims"] if is_number(claim.get("diverged")))
+    lost = f"; of those that decided a claim, {count(diverged)} diverged, which counts as a result"
+    return count(verdicts.get("runs")) + (lost if diverged else "")
+
+
+def _core_hours(verdicts: Verdicts) -> str:
+    seconds = verdicts.get("core_seconds")
+    return f"{seconds / 3600:.2g} of training, by the cost model" if is_number(seconds) else MISSING
 
 
 def _machine(machine: Mapping[str, object]) -> str:

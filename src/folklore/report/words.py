@@ -19,6 +19,7 @@ from folklore.report.numbers import (
 )
 
 Claim = Mapping[str, object]
+NAMED = 3  # rules that the front page names for each of two extremes
 
 NOT_CALIBRATED = (
     "This report was made without a calibration, so its rate of false alarms is not measured here. The "
@@ -90,18 +91,19 @@ def verdict_name(claim: Claim) -> str:
 
 
 def summary(verdicts: Mapping[str, object]) -> str:
-    """The front page's answer: how many rules survived, how the others fared, what it took."""
+    """The front page's answer in five sentences: how many rules, how they fared, what held most, what came out the other way."""
     claims = verdicts["claims"]
     sentences = [
         _opening(claims),
         _measured(
             [claim for claim in claims if claim["verdict"] in ("supported", "refuted", "inconclusive")]
         ),
-        _held("orders stated beforehand", [claim for claim in claims if claim.get("kind") == "Q"], ""),
-        _held("exact statements", [claim for claim in claims if _is_exact(claim)], " as printed"),
-        _largest(claims),
-        _fragile(claims),
-        _runs(verdicts, claims),
+        _held(claims),
+        _furthest("What held most clearly", [claim for claim in claims if claim["verdict"] == "supported"]),
+        _furthest(
+            "What came out the other way round, most clearly",
+            [claim for claim in claims if claim.get("refuted_how") == "reversed"],
+        ),
     ]
     return " ".join(filter(None, sentences))
 
@@ -140,7 +142,7 @@ def _measured(claims: Sequence[Claim]) -> str:
         for name in verbs
         if names[name]
     ]
-    return f"Of the rules tried by experiment, {joined(parts)}." if parts else ""
+    return f"Of the rules tried by experiment, {joined(parts)}{_fragile(claims)}." if parts else ""
 
 
 def _how(claims: Iterable[Claim]) -> str:
@@ -160,25 +162,28 @@ def _is_exact(claim: Claim) -> bool:
     return claim["verdict"] in ("holds", "fails") and claim.get("kind") != "Q"
 
 
-def _held(what: str, claims: Sequence[Claim], how: str) -> str:
-    """`Of the exact statements, two hold and one fails as printed.`"""
-    if not claims:
-        return ""
+def _held(claims: Sequence[Claim]) -> str:
+    """`Of the exact statements, two hold and one fails as printed; of the orders stated beforehand, one holds.`"""
+    kinds = [
+        ("exact statements", [claim for claim in claims if _is_exact(claim)], " as printed"),
+        ("orders stated beforehand", [claim for claim in claims if claim.get("kind") == "Q"], ""),
+    ]
+    told = "; ".join(_holding(what, chosen, how) for what, chosen, how in kinds if chosen)
+    return f"{told[0].upper()}{told[1:]}." if told else ""
+
+
+def _holding(what: str, claims: Sequence[Claim], how: str) -> str:
     names = Counter(claim["verdict"] for claim in claims)
     verbs = {"holds": ("holds", "hold"), "fails": ("fails", "fail")}
     parts = [f"{spelled(names[name])} {plural(names[name], *verbs[name])}" for name in verbs if names[name]]
-    return f"Of the {what}, {joined(parts)}{how}."
+    return f"of the {what}, {joined(parts)}{how}"
 
 
-def _largest(claims: Sequence[Claim]) -> str:
-    sized = [claim for claim in claims if claim["verdict"] == "supported" and _in_deltas(claim) is not None]
-    if not sized:
-        return ""
-    best = max(sized, key=_in_deltas)
-    return (
-        f"The supported rule with the largest effect, measured against the smallest that would matter, is "
-        f"“{paragraph(best['title'])}”: {amount(best)}."
-    )
+def _furthest(opening: str, claims: Sequence[Claim]) -> str:
+    """Those of these claims whose effects are largest, measured against the smallest that would matter."""
+    sized = sorted((c for c in claims if _in_deltas(c) is not None), key=_in_deltas, reverse=True)
+    named = [f"“{paragraph(claim['title'])}” ({amount(claim)})" for claim in sized[:NAMED]]
+    return f"{opening}: {joined(named)}." if named else ""
 
 
 def _in_deltas(claim: Claim) -> float | None:
@@ -190,17 +195,5 @@ def _fragile(claims: Sequence[Claim]) -> str:
     fragile = sum(bool(claim.get("fragile")) for claim in claims)
     if not fragile:
         return ""
-    subject = f"{spelled(fragile).capitalize()} {plural(fragile, 'verdict is', 'verdicts are')} fragile"
-    return f"{subject}: a robustness check contradicts {plural(fragile, 'it', 'them')}."
-
-
-def _runs(verdicts: Mapping[str, object], claims: Sequence[Claim]) -> str:
-    if not is_number(verdicts.get("runs")):
-        return ""
-    diverged = sum(claim["diverged"] for claim in claims if is_number(claim.get("diverged")))
-    lost = (
-        f", and divergence counts as a result ({count(diverged)} of the runs that decided)"
-        if diverged
-        else ""
-    )
-    return f"Behind these verdicts stand {count(verdicts['runs'])} trained networks{lost}."
+    subject = f"{spelled(fragile)} of these verdicts {plural(fragile, 'is', 'are')} fragile"
+    return f"; {subject}, for a robustness check contradicts {plural(fragile, 'it', 'them')}"
