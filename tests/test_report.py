@@ -489,7 +489,9 @@ def test_missing_or_foreign_verdicts_are_one_line(tmp_path: Path) -> None:
 
 def test_prose_of_other_parts_is_tidied() -> None:
     said = words.tidy("error 1.2e-13, effect -0.3 [-0.5, -0.1], 7 rates x 3 seeds, batch-2, 1e6, 2-3")
-    assert said == "error 1.2×10⁻¹³, effect −0.3 [−0.5, −0.1], 7 rates × 3 seeds, batch-2, 1×10⁶, 2-3"
+    assert said == "error 1.2×10⁻¹³, effect −0.3 [−0.5, −0.1], 7 rates × 3 seeds, batch-2, 10⁶, 2-3"
+    said = words.tidy("Var(w)^2 = s^-2 / sqrt(n), +-1/sqrt n, 3 x 100, 2^k and a^2b")
+    assert said == "Var(w)² = s⁻² / √n, ±1/√n, 3 × 100, 2^k and a^2b"
 
 
 def test_summary_names_every_claim_and_the_report(results: Path) -> None:
@@ -536,14 +538,22 @@ def test_the_front_page_counts_the_verdicts() -> None:
     assert "seven are supported, four are refuted (two too small to matter, two the other way round)" in told
     assert "three remain inconclusive" in told and "one holds and two fail as printed" in told
     assert "fragile, for a robustness check contradicts" in told
-    assert re.search(r"What held most clearly: “[^”]+” \([^)]+\), “[^”]+” \([^)]+\) and “[^”]+” \([^)]+\)\.", told)
+    assert re.search(
+        r"What held most clearly: “[^”]+” \([^)]+\), “[^”]+” \([^)]+\) and “[^”]+” \([^)]+\)\.", told
+    )
     assert "What came out the other way round, most clearly: “" in told
     assert len(re.findall(r"\.(?= [A-Z]|$)", told)) == 5
 
 
 def test_the_front_page_names_the_largest_effects_in_units_of_what_would_matter() -> None:
     claims = [
-        {"verdict": "supported", "title": name, "effect": effect, "interval": [effect, effect], "delta": delta}
+        {
+            "verdict": "supported",
+            "title": name,
+            "effect": effect,
+            "interval": [effect, effect],
+            "delta": delta,
+        }
         for name, effect, delta in (("a", 1.0, 1.0), ("b", 0.9, 0.1), ("c", -0.8, 0.2), ("d", 3.0, 1.0))
     ]
     told = words._furthest("Most", claims)

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pypdf import PdfReader
 
 from folklore.figures import overview
 from folklore.report import web
@@ -83,6 +84,21 @@ def test_figures_are_in_the_page_and_have_words(page: Path, parsed: Page) -> Non
         assert gzip.decompress(base64.b64decode(picture["data-packed"])).lstrip().startswith(b"<?xml")
         assert re.fullmatch(r"aspect-ratio: [\d.]+ / [\d.]+", picture["style"])
         assert picture["alt"].strip()
+
+
+def test_a_formula_is_set_in_both_forms_and_can_be_heard(tmp_path: Path) -> None:
+    known = verdicts()
+    printed = {"form": "printed", "typst": '"Var"(w) = 2/n', "words": "the variance is two over n"}
+    right = {"form": "right", "typst": "integral_0^1 x dif x", "words": "the integral of x from zero to one"}
+    known["claims"][-1]["formulas"] = [printed, right]
+    render(write_results(tmp_path / "results", known), tmp_path / "folklore.pdf")
+    html = (tmp_path / PAGE).read_text(encoding="utf-8")
+    for one in (printed, right):
+        found = re.search(rf'data-packed="([^"]+)"[^>]*alt="{one["words"]}"', html)
+        assert gzip.decompress(base64.b64decode(found[1])).startswith(b"<svg")
+    told = "".join(page.extract_text() for page in PdfReader(tmp_path / "folklore.pdf").pages)
+    assert "as printed" in told and "put right" in told
+    assert re.search(r"Var\(.\) ?= ?2", " ".join(told.split()))
 
 
 def test_the_charts_data_cannot_end_their_script() -> None:

@@ -100,6 +100,7 @@ def _entry(
             "paper": said.paper,
             "reported": said.reported,
             "rule": list(claim.rule),
+            "formulas": [asdict(formula) for formula in said.formulas],
             "limits": said.limits,
             "trained": trained(study, runs),
             "verdict": verdict.verdict,

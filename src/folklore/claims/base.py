@@ -46,12 +46,23 @@ FAMILIES = (
 
 
 @dataclass(frozen=True)
+class Formula:
+    """A formula that the report sets. form: "printed", "right" or "derived", as of checks; typst: in Typst's mathematical notation;
+    words: the same as one would say it, for those who cannot see it."""
+
+    form: str
+    typst: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Claim:
     """Who says so. kind: "S" statistical, "E" exact, "E+S" both, "Q" an order that nearly every seed has to show.
 
     family: the ledger's table, within which p-values are corrected.
 
     paper: source; reported: what it reports, in our words; limits: what a verdict here does not say. headline: gets robustness rows.
+    formulas: what an exact claim checks, as printed in the lecture and, where that is wrong, as it should be.
     """
 
     kind: str
@@ -61,6 +72,7 @@ class Claim:
     reported: str
     limits: str
     headline: bool = True
+    formulas: tuple[Formula, ...] = ()
 
 
 @dataclass(frozen=True)

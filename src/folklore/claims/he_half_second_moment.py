@@ -31,7 +31,7 @@ from folklore.claims._exact import (
     relative_error,
     unit_inputs,
 )
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,14 @@ CLAIM = Claim(
     "ReLU of slope a",
     limits="The state before training. Whether nets learn better from it than from Glorot's weights is the "
     "claim he-vs-glorot-relu.",
+    formulas=(
+        Formula(
+            "printed",
+            'EE["ReLU"(h)^2] = 1/2 "Var"(h)',
+            "the mean square of ReLU of h is half the variance of h",
+        ),
+        Formula("printed", '"Var"(w) = 2/n', "the variance of a weight is two over n"),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

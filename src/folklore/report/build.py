@@ -20,7 +20,7 @@ from folklore.report.document import document, read_grid
 from folklore.report.provenance import provenance
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "reports"
-MAIN = "folklore.typ"
+MAIN, FORMULAS = "folklore.typ", "formulas.typ"
 PAGE, SHEET, TRACES = "index.html", "cheatsheet.pdf", "provenance.json"  # beside the PDF
 SUFFIXES = (".typ", ".bib")
 SCHEMA = 1
@@ -52,7 +52,8 @@ def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
     data = document(verdicts, out, folder)
     content = json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
     style.write_atomic(folder / "data.json", content.encode())
-    style.write_atomic(pdf.with_name(PAGE), web.page(data, verdicts, folder, templates, pdf.name).encode())
+    page = web.page(data, verdicts, folder, templates, pdf.name, formula_pictures(folder))
+    style.write_atomic(pdf.with_name(PAGE), page.encode())
     traced = provenance(verdicts, read_grid(out), out / "figures")
     style.write_atomic(pdf.with_name(TRACES), json.dumps(traced, indent=1, sort_keys=True).encode() + b"\n")
     style.write_atomic(pdf.with_name(SHEET), compile_pdf(folder, "cheatsheet.typ"))
@@ -60,16 +61,23 @@ def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
 
 
 def compile_pdf(folder: Path, main: str = MAIN) -> bytes:
-    """The tagged PDF of a document in `folder`. Fonts are Typst's and matplotlib's, never the system's."""
+    """The tagged PDF of a document in `folder`."""
+    return _compile(folder / main, format="pdf", timestamp=0, pdf_standards="ua-1")
+
+
+def formula_pictures(folder: Path) -> list[bytes]:
+    """An SVG of each formula in `data.json`, in its order."""
+    if not any(claim["formulas"] for claim in json.loads((folder / "data.json").read_bytes())["claims"]):
+        return []
+    pages = _compile(folder / FORMULAS, format="svg")
+    return pages if isinstance(pages, list) else [pages]
+
+
+def _compile(source: Path, **options: object) -> bytes | list[bytes]:
+    """What Typst makes of a document. Fonts are Typst's and matplotlib's, never the system's."""
     fonts = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
     return typst.compile(
-        str(folder / main),
-        root=str(folder),
-        font_paths=[fonts],
-        ignore_system_fonts=True,
-        format="pdf",
-        timestamp=0,
-        pdf_standards="ua-1",
+        str(source), root=str(source.parent), font_paths=[fonts], ignore_system_fonts=True, **options
     )
 
 

@@ -36,12 +36,13 @@ def view(claim: Claim) -> dict[str, object]:
         "strip": _strip(claim),
         "source": _source(claim),
         "sections": _sections(claim),
+        "formulas": [dict(one) | {"form": _FORMS[one["form"]]} for one in claim.get("formulas") or []],
         "tables": [
             table for table in (_arms(claim), _checks(claim), _robustness(claim), *_extra(claim)) if table
         ],
         "facts": _facts(claim),
         "notes": [tidy(note) for note in claim.get("notes") or []],
-        "limits": paragraph(claim.get("limits")),
+        "limits": tidy(claim.get("limits")),
         "fine_print": _fine_print(claim),
         "query": str(claim.get("run_query") or ""),
     }
@@ -91,7 +92,7 @@ def table(
 
 def cell_text(value: object) -> str:
     """A value of any kind as text that can be broken into lines."""
-    return breakable(paragraph(value)) if isinstance(value, str) else number(value)
+    return breakable(tidy(value)) if isinstance(value, str) else number(value)
 
 
 def breakable(text: str, longest: int = 22) -> str:
@@ -130,10 +131,10 @@ def _source(claim: Claim) -> str:
 
 
 def _sections(claim: Claim) -> list[dict[str, object]]:
-    rule = [paragraph(text) for text in _as_list(claim.get("rule"))]
-    said = [": ".join(filter(None, [paragraph(claim.get("paper")), paragraph(claim.get("reported"))]))]
+    rule = [tidy(text) for text in _as_list(claim.get("rule"))]
+    said = [": ".join(filter(None, [paragraph(claim.get("paper")), tidy(claim.get("reported"))]))]
     trained = [" ".join(filter(None, [tidy(claim.get("trained")), _cost(claim)]))]
-    decides = [paragraph((claim.get("criterion") or {}).get("text"))]
+    decides = [tidy((claim.get("criterion") or {}).get("text"))]
     parts = [("The rule", rule), ("Who says so", said), ("What was done", trained), ("What decides", decides)]
     return [{"head": head, "text": [t for t in texts if t]} for head, texts in parts if any(texts)]
 

@@ -11,7 +11,7 @@ import gzip
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -30,11 +30,23 @@ TICKS = (1, 3, 10, 30, 100, 300, 1000)
 
 
 def page(
-    data: Mapping[str, object], verdicts: Mapping[str, object], folder: Path, templates: Path, pdf: str
+    data: Mapping[str, object],
+    verdicts: Mapping[str, object],
+    folder: Path,
+    templates: Path,
+    pdf: str,
+    formulas: Sequence[bytes] = (),
 ) -> str:
-    """HTML of `data`, the content of data.json, with the figures that lie in `folder`; pdf: the address of the other form."""
+    """HTML of `data`, the content of data.json, with the figures that lie in `folder`; pdf: the address of the other form.
+
+    formulas: an SVG of each formula of the claims, in their order.
+    """
     known = {claim["id"]: claim for claim in verdicts["claims"]}
-    claims = [shown | _looked_up_by(known[shown["id"]]) for shown in data["claims"]]
+    pictures = iter(formulas)
+    claims = [
+        shown | {"formulas": _pictured(shown["formulas"], pictures)} | _looked_up_by(known[shown["id"]])
+        for shown in data["claims"]
+    ]
     environment = Environment(
         loader=FileSystemLoader(templates),
         autoescape=True,
@@ -45,7 +57,7 @@ def page(
     environment.filters |= {
         "worded": worded,
         "embedded": lambda one: packed((folder / one["path"]).read_bytes()),
-        "shape": lambda one: shape(folder / one["path"]),
+        "shape": lambda one: shape((folder / one["path"]).read_bytes()),
     }
     lectures = {n: name for claim in verdicts["claims"] for n, name in _lectures(claim).items()}
     return environment.get_template(TEMPLATE).render(
@@ -73,11 +85,18 @@ def packed(content: bytes) -> str:
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
 
 
-def shape(svg: Path) -> str:
-    """`460.8 / 230.4`: the width and height that a figure says of itself."""
-    head = svg.read_text(encoding="utf-8")[:2000]
-    width, height = (re.search(rf'<svg[^>]*\b{side}="([\d.]+)', head)[1] for side in ("width", "height"))
-    return f"{width} / {height}"
+def shape(svg: bytes) -> tuple[str, str]:
+    """The width and height that a figure says of itself, in points."""
+    head = svg[:2000].decode(errors="ignore")
+    return tuple(re.search(rf'<svg[^>]*\b{side}="([\d.]+)', head)[1] for side in ("width", "height"))
+
+
+def _pictured(formulas: Sequence[Mapping[str, str]], pictures: Iterator[bytes]) -> list[dict[str, str]]:
+    """Formulas with the pictures of them."""
+    return [
+        {"form": one["form"], "words": one["words"], "packed": packed(svg), "shape": shape(svg)}
+        for one, svg in zip(formulas, pictures, strict=False)
+    ]
 
 
 def in_script(json: str) -> Markup:

@@ -65,14 +65,17 @@ def paragraph(text: object) -> str:
 
 
 def tidy(text: object) -> str:
-    """A paragraph with its numbers set as elsewhere: minus signs, powers of ten, multiplication signs."""
-    flat = re.sub(r"(\d)e([+-]?\d+)\b", _power, paragraph(text))
+    """A paragraph with its numbers set as elsewhere: minus signs, powers, roots, multiplication signs."""
+    flat = re.sub(r"([\d.]*\d)e([+-]?\d+)\b", _power, paragraph(text).replace("+-", "±"))
+    flat = re.sub(r"(?<=[\w)\]])\^(-?\d+)\b", lambda found: superscript(int(found[1])), flat)
+    flat = re.sub(r"\bsqrt(?:\((\w+)\)| (\w)\b)", r"√\1\2", flat)
     flat = re.sub(r"(?<![\w.)\]-])-(?=\d)", MINUS, flat)
     return re.sub(r"(?<=[\w)]) x (?=\d)", " × ", flat)
 
 
 def _power(found: re.Match[str]) -> str:
-    return f"{found[1]}×10{superscript(int(found[2]))}"
+    times = "" if found[1] == "1" else f"{found[1]}×"
+    return f"{times}10{superscript(int(found[2]))}"
 
 
 def amount(claim: Claim) -> str:
