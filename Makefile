@@ -36,13 +36,18 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report test ui bench estimate calibrate register design lint lock env clean-env
+.PHONY: report slides test ui bench estimate calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env
 	@$(PY) -c "from folklore.workflow import wait_for_others; wait_for_others()"
 	$(PY) -m snakemake --cores $(CORES) --config profile=$(PROFILE)
 	@$(PY) -m folklore.stages.summary
+
+# Every figure on a page of 16 to 9 with its caption and source, as SVG and PNG, and every table as CSV.
+slides: env
+	$(PY) -m snakemake slides --cores $(CORES) --config profile=$(PROFILE)
+	@echo "Slides: reports/slides"
 
 test: env
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)

@@ -211,6 +211,23 @@ rule track:
         "python -m folklore.stages.track runs {wildcards.chunk} --out results --done {output} {params.overrides} 2>&1 | tee {log}"
 
 
+rule slides:
+    input:
+        rules.render.output,
+    output:
+        directory("reports/slides"),
+    log:
+        "results/logs/slides.log",
+    conda:
+        "environment.yml"
+    params:
+        code=code("render"),
+    message:
+        "slides: every figure with its caption and source, every table as CSV"
+    shell:
+        "python -m folklore.stages.slides --out results --to {output} 2>&1 | tee {log}"
+
+
 rule attach:
     input:
         pdf=rules.render.output.pdf,

@@ -88,6 +88,14 @@ def test_an_edited_plot_is_no_training_code() -> None:
         assert all((ROOT / place).exists() for place in places)
 
 
+def test_what_was_made_is_no_source_of_what_makes_it(tmp_path: Path) -> None:
+    for name, counts in (("page.typ", True), ("slides/tables/a.csv", False), ("example/a.csv", False)):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        assert workflow._is_source(file) == counts
+
+
 def test_every_job_is_planned_before_anything_runs(tmp_path: Path) -> None:
     listed = subprocess.run(
         [

@@ -26,6 +26,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 DRAWN_TOGETHER = 55
 LOCK = "folklore.lock"
+MADE = {"example", "slides"}  # folders beside the templates that hold what was made of them
 _PACKAGE = "src/folklore"
 _DRAWING = [f"{_PACKAGE}/{place}" for place in ("claims", "stats", "figures", "frames.py")]
 BEHIND = {
@@ -141,7 +142,7 @@ def _is_source(path: Path) -> bool:
     return (
         path.is_file()
         and path.suffix in {".py", ".typ", ".j2", ".yaml", ".csv", ".jsonl", ".bib"}
-        and "example" not in path.parts
+        and not MADE & set(path.parts)
     )
 
 

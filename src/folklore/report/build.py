@@ -20,7 +20,8 @@ from folklore.report.document import document, read_grid
 from folklore.report.provenance import provenance
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "reports"
-MAIN, FORMULAS = "folklore.typ", "formulas.typ"
+MAIN, FORMULAS, SLIDES = "folklore.typ", "formulas.typ", "slides.typ"
+SLIDE_PPI = 144  # of 33.867 cm: 1920 pixels
 PAGE, SHEET, TRACES = "index.html", "cheatsheet.pdf", "provenance.json"  # beside the PDF
 SUFFIXES = (".typ", ".bib")
 SCHEMA = 1
@@ -58,6 +59,20 @@ def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
     style.write_atomic(pdf.with_name(TRACES), json.dumps(traced, indent=1, sort_keys=True).encode() + b"\n")
     style.write_atomic(pdf.with_name(SHEET), compile_pdf(folder, "cheatsheet.typ"))
     style.write_atomic(pdf, compile_pdf(folder))
+
+
+def slides(out: Path, to: Path) -> None:
+    """A slide for each figure of the report that was rendered last, in `to`: all in slides.pdf, each as NAME.svg and NAME.png."""
+    folder = out / "report"
+    if not (folder / "data.json").is_file():
+        raise UsageError(f"{folder}: no report was rendered yet; make it with `snakemake --cores all`")
+    data = json.loads((folder / "data.json").read_bytes())
+    shown = [claim["figure"] for claim in data["claims"] if claim["figure"]] + data["factors"]["figures"]
+    style.write_atomic(to / "slides.pdf", compile_pdf(folder, SLIDES))
+    for form, options in (("svg", {}), ("png", {"ppi": SLIDE_PPI})):
+        pages = _compile(folder / SLIDES, format=form, **options)
+        for figure, page in zip(shown, pages if isinstance(pages, list) else [pages], strict=True):
+            style.write_atomic(to / f"{Path(figure['path']).stem}.{form}", page)
 
 
 def compile_pdf(folder: Path, main: str = MAIN) -> bytes:

@@ -1,4 +1,4 @@
-"""Judge every claim: `python -m folklore.stages.judge --out results profile=laptop` writes verdicts.json and a table for each claim."""
+"""Judge every claim: `python -m folklore.stages.judge --out results profile=laptop` writes verdicts.json and the tables of each claim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> None:
     out, overrides = out_and_overrides(__doc__, argv)
     verdicts = judge_all(make_plan(overrides), out)
     for claim in verdicts["claims"]:
-        _table(out, claim)
+        _tables(out, claim)
     columns = [
         "id",
         "family",
@@ -42,9 +42,14 @@ def main(argv: Sequence[str]) -> None:
     )
 
 
-def _table(out: Path, claim: dict) -> None:
-    rows = claim["rows"] or claim["checks"]
-    atomic_write(out / "tables" / f"{claim['id']}.csv", pd.DataFrame(rows).to_csv(index=False))
+def _tables(out: Path, claim: dict) -> None:
+    """What the claim's page shows in tables: arms, exact checks, robustness, and its own."""
+    parts = {"": claim["rows"], "-checks": claim["checks"], "-robustness": claim["robustness"]}
+    frames = {suffix: pd.DataFrame(rows) for suffix, rows in parts.items() if rows}
+    for i, one in enumerate(claim["tables"], start=1):
+        frames[f"-{i}"] = pd.DataFrame(one["rows"], columns=one["columns"])
+    for suffix, table in frames.items():
+        atomic_write(out / "tables" / f"{claim['id']}{suffix}.csv", table.to_csv(index=False))
 
 
 if __name__ == "__main__":
