@@ -13,6 +13,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file share fixtures and go to one worker; where a file names the parameter by which it may be shared out, those of each value."""
+    for item in items:
+        by = getattr(item.module, "SHARED_OUT_BY", None)
+        value = getattr(item, "callspec", None) and item.callspec.params.get(by, "")
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}{value or ''}"))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The folder with the Snakefile."""
