@@ -8,7 +8,7 @@
 PROFILE ?= laptop
 CORES ?= all
 PORT ?= 5000
-PYTEST_ARGS ?= -n auto --dist loadgroup
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 # On Linux without a GPU, TORCH_INDEX=<address of PyTorch's index of CPU wheels> saves several gigabytes of CUDA
 # libraries, unless pip already knows of a CPU wheel.

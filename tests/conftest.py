@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
+
+SHARED_OUT = "test_claims_simulated.py"
 
 # Before anything imports numpy, torch, matplotlib or mlflow.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,12 +16,17 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file share fixtures and go to one worker; where a file names the parameter by which it may be shared out, those of each value."""
-    for item in items:
-        by = getattr(item.module, "SHARED_OUT_BY", None)
-        value = getattr(item, "callspec", None) and item.callspec.params.get(by, "")
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}{value or ''}"))
+class ByFileOrClaim(LoadFileScheduling):
+    """The tests of a file share fixtures and go to one worker, but for the simulated studies, which share nothing between claims and
+    would keep one worker for a quarter of an hour."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return f"{file}[{nodeid.partition('[')[2]}" if file.endswith(SHARED_OUT) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFileOrClaim | None:
+    return ByFileOrClaim(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,6 @@ from simulation import Simulator
 
 pytestmark = pytest.mark.usefixtures("_no_resampling")
 
-SHARED_OUT_BY = "name"  # a quarter of an hour for one worker; nothing is shared between claims
 STUDIES, MORE, FEW = 200, 60, 40  # studies without an effect, with one either way, and of three replicates
 ERROR = 0.001  # chance that a sound judge fails one of the tests of a share
 
