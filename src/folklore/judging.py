@@ -177,7 +177,7 @@ def trained(study: Study | None, runs: pd.DataFrame | None) -> str:
         )
         arms, replicates = confirmed["arm"].nunique(), confirmed.groupby("arm").size().max()
         parts.append(
-            f"{_task(confirmed)}, {span} updates; {arms} arms, each {tuning}{replicates} fresh replicates"
+            f"{_task(confirmed)}, {span} updates; {arms} {'arm, of' if arms == 1 else 'arms, each'} {tuning}{replicates} fresh replicates"
         )
     return "; as a check: ".join(parts) + f". {runs['run_key'].nunique():,} networks in all."
 

@@ -7,6 +7,7 @@ can set them again by hand, and nothing outside it can change the bytes.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import typst
 
 from folklore.errors import UsageError
 from folklore.figures import overview, style
-from folklore.report import web
+from folklore.report import prose, web
 from folklore.report.document import document, read_grid
 from folklore.report.provenance import provenance
 
@@ -25,6 +26,8 @@ SLIDE_PPI = 144  # of 33.867 cm: 1920 pixels
 PAGE, SHEET, TRACES = "index.html", "cheatsheet.pdf", "provenance.json"  # beside the PDF
 SUFFIXES = (".typ", ".bib")
 SCHEMA = 1
+
+log = logging.getLogger(__name__)
 
 
 def read_verdicts(out: Path) -> dict[str, object]:
@@ -51,6 +54,8 @@ def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
     for source in sorted(path for path in templates.iterdir() if path.suffix in SUFFIXES):
         shutil.copyfile(source, folder / source.name)
     data = document(verdicts, out, folder)
+    for fault in prose.faults(data):
+        log.warning("prose: %s", fault)
     content = json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
     style.write_atomic(folder / "data.json", content.encode())
     page = web.page(data, verdicts, folder, templates, pdf.name, formula_pictures(folder))

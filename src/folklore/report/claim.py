@@ -26,7 +26,7 @@ def view(claim: Claim) -> dict[str, object]:
     """The page of a claim. Numbers that do not exist are left out or become a dash, never a crash."""
     return {
         "id": claim["id"],
-        "title": paragraph(claim["title"]),
+        "title": tidy(claim["title"]),
         "family": family_name(claim),
         "measured": is_measured(claim),
         "verdict": claim["verdict"],
@@ -83,8 +83,8 @@ def table(
         if _is_numeric([row[index] for row in rows if len(row) > index])
     ]
     return {
-        "caption": paragraph(caption),
-        "columns": [breakable(str(name)) for name in columns],
+        "caption": tidy(caption),
+        "columns": [breakable(tidy(name)) for name in columns],
         "groups": [{"name": "", "rows": cells}],
         "numeric": numeric,
     } | more
@@ -194,7 +194,7 @@ def _scaled(claim: Claim, field: str) -> str:
 
 
 def _with_unit(claim: Claim, text: str) -> str:
-    unit = claim.get("unit")
+    unit = tidy(claim.get("unit"))
     unit = unit.removesuffix("s") if unit and text == "1" else unit
     return " ".join(filter(None, [text, unit])) if text != MISSING else MISSING
 

@@ -13,7 +13,7 @@ from folklore.report.claim import SHORT_HASH, family_name, is_measured, labels, 
 from folklore.report.numbers import MISSING, count, is_number
 from folklore.report.pictures import figure
 from folklore.report.sheet import sheet
-from folklore.report.words import Claim, amount, calibration, paragraph, summary, verdict_name
+from folklore.report.words import Claim, amount, calibration, paragraph, summary, tidy, verdict_name
 
 Verdicts = Mapping[str, object]
 
@@ -69,7 +69,7 @@ def banners(verdicts: Verdicts) -> list[str]:
             f"Toy size. Profile “{verdicts['profile']}” tries the machinery; its verdicts are not evidence."
         )
     if failed:
-        parts.append(f"Failed checks: {'; '.join(paragraph(_named(check)) for check in failed)}.")
+        parts.append(f"Failed checks: {'; '.join(tidy(_named(check)) for check in failed)}.")
     return parts
 
 
@@ -90,7 +90,7 @@ def _claim_figure(claim: Claim, out: Path, folder: Path) -> dict[str, object] | 
     if not claim.get("figure"):
         return None
     stem = (out / "figures" / Path(str(claim["figure"])).name).with_suffix("")
-    return figure(stem, folder, paragraph(claim.get("caption")), paragraph(claim.get("alt")))
+    return figure(stem, folder, claim.get("caption") or "", claim.get("alt") or "")
 
 
 def _named(check: object) -> object:
@@ -149,7 +149,7 @@ def _glance(claims: Sequence[Claim]) -> list[dict[str, object]]:
 def _glance_row(claim: Claim) -> dict[str, object]:
     return {
         "id": claim["id"],
-        "title": paragraph(claim["title"]),
+        "title": tidy(claim["title"]),
         "verdict": claim["verdict"],
         "name": verdict_name(claim),
         "labels": labels(claim),
@@ -178,7 +178,7 @@ def _versions(claim: Claim) -> Sequence[Mapping[str, object]]:
 
 
 def _version(claim: Claim, entry: Mapping[str, object]) -> list[str]:
-    told = [paragraph(entry.get("reason")) or MISSING, str(entry.get("verdict") or MISSING)]
+    told = [tidy(entry.get("reason")) or MISSING, str(entry.get("verdict") or MISSING)]
     return [str(claim["id"]), _short(entry.get("hash")), _short(entry.get("commit")), *told]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from folklore.report.claim import breakable, table
 from folklore.report.numbers import count, number
-from folklore.report.words import paragraph
+from folklore.report.words import tidy
 
 PAIRS = 12
 _ORDER = ("grid-shares", "grid-levels", "grid-interaction", "grid-rates", "grid-best")
@@ -29,7 +29,7 @@ def _rank(stem: Path) -> tuple[int, str]:
 def lead(grid: Mapping[str, object]) -> list[str]:
     """What the analysis wrote about itself: `lead`, `summary` or `text`, a paragraph or a list of them."""
     said = next((grid[key] for key in ("lead", "summary", "text") if grid.get(key)), [])
-    return [paragraph(text) for text in ([said] if isinstance(said, str) else said) if isinstance(text, str)]
+    return [tidy(text) for text in ([said] if isinstance(said, str) else said) if isinstance(text, str)]
 
 
 def tables(folder: Path) -> list[dict[str, object]]:

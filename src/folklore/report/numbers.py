@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 MISSING = "–"
 MINUS = "\u2212"
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUPERSCRIPT = str.maketrans("-0123456789abcdefghijklmnoprstuvwxyzT", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀ")
 
 
 def is_number(value: object) -> bool:
@@ -30,8 +30,8 @@ def power_of_ten(value: float, digits: int = 2) -> str:
     return f"{sign}{mantissa}×10{superscript(int(exponent))}"
 
 
-def superscript(exponent: int) -> str:
-    """An exponent in raised digits."""
+def superscript(exponent: int | str) -> str:
+    """An exponent in raised digits and letters (there is no raised q)."""
     return str(exponent).translate(_SUPERSCRIPT)
 
 

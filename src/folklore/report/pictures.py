@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
-from folklore.report.words import paragraph
+from folklore.report.words import tidy
 
 TEXT_WIDTH_PT = 16.0 / 2.54 * 72
 HIGHEST_PT = 17.0 / 2.54 * 72
@@ -21,13 +21,13 @@ def figure(stem: Path, folder: Path, caption: str = "", alt: str = "") -> dict[s
     if not source.is_file():
         return None
     shutil.copyfile(source, folder / source.name)
-    spoken = alt or _alt(stem)
-    return {"path": source.name, "width": _width(source), "alt": spoken, "caption": caption or spoken}
+    spoken = tidy(alt or _alt(stem))
+    return {"path": source.name, "width": _width(source), "alt": spoken, "caption": tidy(caption) or spoken}
 
 
 def _alt(stem: Path) -> str:
     beside = stem.with_name(stem.name + ".txt")
-    return paragraph(beside.read_text(encoding="utf-8")) if beside.is_file() else stem.name
+    return beside.read_text(encoding="utf-8") if beside.is_file() else stem.name
 
 
 def _width(svg: Path) -> float:

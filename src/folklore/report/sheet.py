@@ -7,7 +7,7 @@ from itertools import groupby
 
 from folklore.report.claim import family_name, is_measured, labels
 from folklore.report.numbers import count, is_number
-from folklore.report.words import Claim, amount, joined, paragraph
+from folklore.report.words import Claim, amount, joined, tidy
 
 _PLAIN = {"batch_size": "batch size", "norm": "batch norm", "init": "initialisation"}
 
@@ -20,8 +20,8 @@ def sheet(claims: Sequence[Claim], grid: Mapping[str, object]) -> dict[str, obje
             {"family": family, "rows": [_row(claim) for claim in sorted(group, key=_size, reverse=True)]}
             for family, group in groupby(measured, key=family_name)
         ],
-        "failing": [paragraph(c["title"]) for c in claims if c["verdict"] == "fails"],
-        "holding": [paragraph(c["title"]) for c in claims if c["verdict"] == "holds"],
+        "failing": [tidy(c["title"]) for c in claims if c["verdict"] == "fails"],
+        "holding": [tidy(c["title"]) for c in claims if c["verdict"] == "holds"],
         "recipe": recipe(grid),
     }
 
@@ -58,11 +58,11 @@ def _size(claim: Claim) -> float:
 
 
 def _row(claim: Claim) -> dict[str, object]:
-    failed = [paragraph(row["label"]) for row in claim.get("robustness") or [] if row.get("flips")]
+    failed = [tidy(row["label"]) for row in claim.get("robustness") or [] if row.get("flips")]
     cost = claim.get("core_seconds")
     return {
         "id": claim["id"],
-        "title": paragraph(claim["title"]),
+        "title": tidy(claim["title"]),
         "verdict": claim["verdict"],
         "how": claim.get("refuted_how") or "",
         "equivalence": "equivalence" in labels(claim),

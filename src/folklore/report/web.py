@@ -21,7 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from folklore.figures import overview, style
 from folklore.report.claim import family_name
-from folklore.report.words import Claim, amount, paragraph, verdict_name
+from folklore.report.words import Claim, amount, paragraph, tidy, verdict_name
 
 TEMPLATE = "page.html.j2"
 ROW_PX = 19
@@ -175,7 +175,7 @@ def _trace(
 def _hover(claim: Claim) -> str:
     """What a mark says: Plotly reads a little HTML there."""
     lines = [
-        f"<b>{escape(paragraph(claim['title']))}</b>",
+        f"<b>{escape(tidy(claim['title']))}</b>",
         escape(verdict_name(claim)) + (" (fragile)" if claim.get("fragile") else ""),
         escape(amount(claim)),
         f"n = {claim.get('n')}; {claim.get('runs')} networks; click for the claim",

@@ -65,10 +65,13 @@ def paragraph(text: object) -> str:
 
 
 def tidy(text: object) -> str:
-    """A paragraph with its numbers set as elsewhere: minus signs, powers, roots, multiplication signs."""
-    flat = re.sub(r"([\d.]*\d)e([+-]?\d+)\b", _power, paragraph(text).replace("+-", "±"))
-    flat = re.sub(r"(?<=[\w)\]])\^(-?\d+)\b", lambda found: superscript(int(found[1])), flat)
+    """A paragraph with its numbers set as elsewhere: minus signs, powers, roots, multiplication signs, a zero before the point."""
+    flat = paragraph(text).replace("+-", "±")
+    flat = re.sub(r"(?<![\w.\])])\.(?=\d)", "0.", flat)
+    flat = re.sub(r"([\d.]*\d)e([+-]?\d+)\b", _power, flat)
+    flat = re.sub(r"(?<=[\w)\]])\^(-?(?:\d+|[a-pr-z]|T))(?!\w)", lambda found: superscript(found[1]), flat)
     flat = re.sub(r"\bsqrt(?:\((\w+)\)| (\w)\b)", r"√\1\2", flat)
+    flat = re.sub(r"\bsqrt\(", "√(", flat)
     flat = re.sub(r"(?<![\w.)\]-])-(?=\d)", MINUS, flat)
     return re.sub(r"(?<=[\w)]) x (?=\d)", " × ", flat)
 
@@ -83,7 +86,7 @@ def amount(claim: Claim) -> str:
     if not is_number(claim.get("effect")):
         return ""
     scale, interval = claim.get("scale") or 1, claim.get("interval")
-    effect = " ".join(filter(None, [effect_text(claim["effect"], interval, scale), claim.get("unit")]))
+    effect = " ".join(filter(None, [effect_text(claim["effect"], interval, scale), tidy(claim.get("unit"))]))
     decimals = decimals_for(interval, scale, claim["effect"])
     return f"{effect} {interval_text(interval, scale, decimals)}"
 
@@ -185,7 +188,7 @@ def _holding(what: str, claims: Sequence[Claim], how: str) -> str:
 def _furthest(opening: str, claims: Sequence[Claim]) -> str:
     """Those of these claims whose effects are largest, measured against the smallest that would matter."""
     sized = sorted((c for c in claims if _in_deltas(c) is not None), key=_in_deltas, reverse=True)
-    named = [f"“{paragraph(claim['title'])}” ({amount(claim)})" for claim in sized[:NAMED]]
+    named = [f"“{tidy(claim['title'])}” ({amount(claim)})" for claim in sized[:NAMED]]
     return f"{opening}: {joined(named)}." if named else ""
 
 
