@@ -61,8 +61,9 @@ bench: env
 estimate: env
 	$(PY) -m folklore.stages.estimate profile=$(PROFILE) --cores $(CORES)
 
+# Placebo claims and planted effects with a cell of each family; the next report shows them.
 calibrate: env
-	$(PY) -m snakemake results/calibration.json --cores $(CORES) --config profile=$(PROFILE)
+	$(PY) -m snakemake calibrate_families --cores $(CORES) --config profile=$(PROFILE)
 
 # Runs that were sent to a server are shown by that server; otherwise a local one shows the file.
 ui: env

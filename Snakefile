@@ -22,6 +22,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    calibrate_families,
 
 
 rule all:
@@ -105,6 +106,29 @@ rule calibrate:
         "python -m folklore.stages.calibrate --out results {params.overrides} 2>&1 | tee {log}"
 
 
+rule calibrate_family:
+    input:
+        "results/data/mnist1d.npz",
+    output:
+        "results/calibration/{family}.json",
+    log:
+        "results/logs/calibrate-{family}.log",
+    conda:
+        "environment.yml"
+    params:
+        code=code("calibrate"),
+        overrides=flow.arguments,
+    message:
+        "calibrate: placebo claims of {wildcards.family}"
+    shell:
+        "python -m folklore.stages.calibrate --out results --family {wildcards.family} {params.overrides} 2>&1 | tee {log}"
+
+
+rule calibrate_families:
+    input:
+        expand("results/calibration/{family}.json", family=flow.placebo_families),
+
+
 rule judge:
     input:
         flow.results(),
@@ -118,6 +142,7 @@ rule judge:
         "environment.yml"
     params:
         code=code("judge"),
+        calibrations=flow.family_calibrations(),
         overrides=flow.arguments,
     message:
         "judge the claims"

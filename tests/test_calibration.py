@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from folklore.calibration import calibrate, pool_runs
+from folklore.claims.base import FAMILIES
+from folklore.errors import UsageError
 from folklore.grid import Cell, Rates, Run
+from folklore.judging import read_calibration
+from folklore.plan import make_plan
+from folklore.report import document
+from folklore.schema import CONF
+from folklore.stages import calibrate as stage
+from folklore.stages.calibrate import placebo
 
 SEEDS = 96
 
@@ -44,3 +55,28 @@ def test_the_pool_holds_rates_between_those_of_the_grid() -> None:
         [0.0125, 0.1, 0.1 * 2**0.5], rel=1e-5
     )
     assert len({run.seed for run in pool_runs(cell(), 3, SEEDS)}) == SEEDS
+
+
+def test_each_family_has_a_placebo_cell_of_its_own() -> None:
+    plan = make_plan(["profile=laptop"])
+    found = {family: placebo(plan, family).run for family in OmegaConf.load(CONF / "placebo.yaml")}
+    assert set(found) == set(FAMILIES)
+    assert len({run.key for run in [placebo(plan).run, *found.values()]}) == len(FAMILIES) + 1
+    with pytest.raises(
+        UsageError, match=r"--family=colours: no such family in conf/placebo\.yaml; known are activations"
+    ):
+        placebo(plan, "colours")
+
+
+def test_a_familys_calibration_is_told_in_the_verdicts_and_the_report(
+    tmp_path: Path, data_root: Path
+) -> None:
+    shutil.copytree(data_root, tmp_path / "data")
+    small = ["--out", str(tmp_path), "profile=nano", "profile.placebo_seeds=12", "profile.data=digits"]
+    stage.main(small)
+    stage.main([*small, "--family", "normalisation"])
+    told = read_calibration(tmp_path)
+    assert list(told["families"]) == ["normalisation"]
+    shown = document._calibrations(told)
+    assert shown["groups"][0]["rows"][0][0] == "Normalisation"
+    assert document._calibrations({"families": {}}) is None

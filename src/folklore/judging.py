@@ -73,7 +73,14 @@ def corrected_p(claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]) 
 def read_calibration(out: Path) -> dict | None:
     """What the pipeline's test on itself found, where it was run."""
     path = out / "calibration.json"
-    return json.loads(path.read_text())["summary"] if path.exists() else None
+    if not path.exists():
+        return None
+    families = sorted((out / "calibration").glob("*.json"))
+    return _summary(path) | {"families": {family.stem: _summary(family) for family in families}}
+
+
+def _summary(path: Path) -> dict:
+    return json.loads(path.read_text())["summary"]
 
 
 def _entry(

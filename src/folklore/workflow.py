@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from omegaconf import OmegaConf
+
 from folklore import datasets
 from folklore.plan import Job, Plan, make_plan
 from folklore.progress import PARENT
@@ -32,7 +34,8 @@ _DRAWING = [f"{_PACKAGE}/{place}" for place in ("claims", "stats", "figures", "f
 BEHIND = {
     "calibrate": [
         f"{_PACKAGE}/{place}" for place in ("calibration.py", "stages/calibrate.py", "stats", "core")
-    ],
+    ]
+    + ["conf/placebo.yaml"],
     "judge": [
         *(
             f"{_PACKAGE}/{place}"
@@ -175,6 +178,16 @@ class Flow:
     def results(self) -> list[str]:
         """Everything that judging reads."""
         return [f"results/{phase}/{name}.json" for phase in ("tune", "confirm") for name in self.names(phase)]
+
+    @property
+    def placebo_families(self) -> list[str]:
+        """Families with a placebo cell of their own."""
+        return list(OmegaConf.load(CONF / "placebo.yaml"))
+
+    def family_calibrations(self, results: Path = Path("results")) -> str:
+        """Identity of the families' calibrations that were made: judging shows them, and asks for none."""
+        made = sorted((results / "calibration").glob("*.json"))
+        return hashlib.sha256(b"".join(file.read_bytes() for file in made)).hexdigest()[:16]
 
     def chunk_inputs(self, chunk: str) -> list[str]:
         """What one import into the tracker waits for."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from folklore.figures import style
 from folklore.report import factors
 from folklore.report.claim import SHORT_HASH, family_name, is_measured, labels, table, view
-from folklore.report.numbers import MISSING, count, is_number
+from folklore.report.numbers import MISSING, count, is_number, percent
 from folklore.report.pictures import figure
 from folklore.report.sheet import sheet
 from folklore.report.words import Claim, amount, calibration, paragraph, summary, tidy, verdict_name
@@ -49,6 +49,7 @@ def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
         },
         "sheet": sheet(claims, grid),
         "calibration": calibration(verdicts.get("calibration")),
+        "calibrations": _calibrations(verdicts.get("calibration") or {}),
         "data": _data(verdicts),
         "changes": _changes(claims),
         "provenance": _provenance(claims, grid, stems),
@@ -156,6 +157,23 @@ def _glance_row(claim: Claim) -> dict[str, object]:
         "effect": amount(claim) or checked(claim),
         "n": count(claim.get("n")) if claim.get("n") else MISSING,
     }
+
+
+def _calibrations(report: Mapping[str, object]) -> dict[str, object] | None:
+    """What the pipeline finds in placebo claims of each family, where `make calibrate` has been run."""
+    rows = [
+        [
+            family_name({"family": family}),
+            percent(one["false_support"]),
+            " to ".join(map(percent, one["false_support_interval"])),
+            percent(one["power"]),
+            count(one["placebo_trials"]),
+        ]
+        for family, one in sorted((report.get("families") or {}).items())
+    ]
+    columns = ["family", "false support", "95 % interval", "planted effects found", "trials of each"]
+    caption = "The same for a net such as the claims of each family train."
+    return table(caption, columns, rows, numeric=[1, 2, 3, 4]) if rows else None
 
 
 def _data(verdicts: Verdicts) -> dict[str, object]:

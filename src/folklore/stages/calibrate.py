@@ -1,21 +1,30 @@
-"""Test the pipeline on itself: `python -m folklore.stages.calibrate --out results profile=laptop` writes calibration.json."""
+"""Test the pipeline on itself: `python -m folklore.stages.calibrate --out results profile=laptop` writes calibration.json.
+
+With `--family normalisation` it does so with a cell such as that family's claims train, and writes calibration/normalisation.json.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
 
 from folklore.calibration import calibrate
+from folklore.errors import UsageError
 from folklore.grid import Cell, Study
-from folklore.plan import make_plan
-from folklore.stages.command import command, out_and_overrides
+from folklore.plan import Plan, make_plan
+from folklore.schema import CONF
+from folklore.stages.command import command
 from folklore.stages.jobs import Trainer, run_single_threaded
 from folklore.store import atomic_write
 from folklore.studies import cells, scaled
 
-STUDY = Study("placebo", cells=({"label": "placebo"},), samples=16_384)
-TRIALS = 1000
+SAMPLES = 16_384
+TRIALS, TOY_TRIALS = 1000, 40
 SEED = 20261120
 
 
@@ -30,19 +39,39 @@ class Quiet:
 
 
 def main(argv: Sequence[str]) -> None:
-    out, overrides = out_and_overrides(__doc__, argv)
-    plan = make_plan(overrides)
-    cell: Cell = cells(scaled(STUDY, plan.config.profile), plan.config)[0]
-    seeds = plan.config.profile.placebo_seeds
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("--family", help="one of conf/placebo.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as profile=smoke")
+    options = parser.parse_intermixed_args(argv)
+    plan = make_plan(options.overrides)
+    profile, place = plan.config.profile, options.out / "calibration"
+    count = TOY_TRIALS if profile.toy else TRIALS
+    cell = placebo(plan, options.family)
     run_single_threaded()
-    count = TRIALS if not plan.config.profile.toy else 40
-    summary, keys = calibrate(cell, seeds, count, SEED, Trainer(out, Quiet()))
+    summary, keys = calibrate(cell, profile.placebo_seeds, count, SEED, Trainer(options.out, Quiet()))
+    path = place / f"{options.family}.json" if options.family else place.with_suffix(".json")
     content = {"summary": summary, "run_keys": sorted(keys)}
-    atomic_write(out / "calibration.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+    atomic_write(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
     print(
-        f"calibration: false support {summary['false_support']:.1%} of {summary['placebo_trials']} placebo claims, "
-        f"power {summary['power']:.1%} for a planted effect of {100 * summary['planted_effect']:.0f} points"
+        f"calibration{f' of {options.family}' if options.family else ''}: false support {summary['false_support']:.1%}"
+        f" of {summary['placebo_trials']} placebo claims,"
+        f" power {summary['power']:.1%} for a planted effect of {100 * summary['planted_effect']:.0f} points"
     )
+
+
+def placebo(plan: Plan, family: str | None = None) -> Cell:
+    """The cell whose seeds stand for two arms that do not differ."""
+    levels = {}
+    if family is not None:
+        known = OmegaConf.to_container(OmegaConf.load(CONF / "placebo.yaml"))
+        if family not in known:
+            raise UsageError(
+                f"--family={family}: no such family in conf/placebo.yaml; known are {', '.join(known)}"
+            )
+        levels = known[family]
+    study = Study("placebo", cells=({"label": "placebo", **levels},), samples=SAMPLES)
+    return cells(scaled(study, plan.config.profile), plan.config)[0]
 
 
 if __name__ == "__main__":
