@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from folklore import criteria
 from folklore.claims.base import FAMILIES, LECTURES, Criterion, LoadedClaim, discover
 from folklore.config import compose
 from folklore.grid import Study
+from folklore.report.build import FORMULAS, TEMPLATES, formula_pictures
 from folklore.schema import CONF
 from folklore.stats.findings import Finding
 from folklore.studies import studies
@@ -134,10 +137,16 @@ def test_budgets_are_declared_and_add_up() -> None:
     assert grid + sum(design.seconds for design in designs.values()) <= 3 * 3600 - 800
 
 
+@cache
+def exactly(name: str) -> Finding:
+    """What an exact claim finds, by its current criterion."""
+    return CLAIMS[name].module.judge(None, CLAIMS[name].criterion)
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_exact_claims_are_judged_without_runs(name: str) -> None:
     claim = CLAIMS[name]
-    finding = claim.module.judge(None, claim.criterion)
+    finding = exactly(name)
     assert finding.estimate is None
     assert finding.checks
     tolerance = claim.criterion.settings["tolerance"]
@@ -147,6 +156,43 @@ def test_exact_claims_are_judged_without_runs(name: str) -> None:
         assert check.tolerance <= tolerance
         json.dumps(asdict(check), allow_nan=False)
     assert all(check.holds for check in finding.checks if check.form != "printed")
+
+
+# ------------------------------------------------------------------------------------------------------- the formulas
+
+STATED = [name for name, claim in CLAIMS.items() if claim.claim.formulas]
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_formulas_are_few_and_start_from_what_is_claimed(name: str) -> None:
+    forms = [formula.form for formula in CLAIMS[name].claim.formulas]
+    assert len(forms) <= 4
+    assert set(forms) <= {"printed", "right", "derived"}
+    assert {"printed", "right"} & set(forms)
+    assert forms.count("derived") <= 1
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_formulas_can_be_read_aloud(name: str) -> None:
+    for formula in CLAIMS[name].claim.formulas:
+        assert len(formula.words) >= 15
+        assert not formula.words.endswith(".")
+        assert not set(formula.words) & set("^_\\={}()")
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_what_fails_as_printed_is_shown_put_right(name: str) -> None:
+    forms = [formula.form for formula in CLAIMS[name].claim.formulas]
+    if exactly(name).verdict(CLAIMS[name].criterion.delta, None).verdict == "fails":
+        assert ("printed", "right") in pairwise(forms)
+
+
+def test_all_formulas_are_typeset(tmp_path: Path) -> None:
+    stated = [{"formulas": [asdict(formula) for formula in CLAIMS[name].claim.formulas]} for name in STATED]
+    (tmp_path / "data.json").write_text(json.dumps({"claims": stated}))
+    shutil.copyfile(TEMPLATES / FORMULAS, tmp_path / FORMULAS)
+    pictures = formula_pictures(tmp_path)
+    assert len(pictures) == sum(len(claim["formulas"]) for claim in stated) > 0
 
 
 # ------------------------------------------------------------------------------------------------------- the register

@@ -24,7 +24,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,19 @@ CLAIM = Claim(
     reported="the gradient of a scalar costs a small constant times the function itself",
     limits="Operations are counted, not seconds, and memory is not counted. The line by line way is what the printed formulas "
     "say when read as a program; nobody trains like that.",
+    formulas=(
+        Formula(
+            "printed",
+            "frac(partial L, partial x) = frac(partial L, partial z) frac(partial z, partial x)",
+            "the derivative of L by x is the derivative of L by z times the derivative of z by x",
+        ),
+        Formula(
+            "derived",
+            'N_"reused" = 3 ell - 1, quad N_"alone" = frac(ell (3 ell + 1), 2)',
+            "with l weight matrices of one size the gradients take three l minus one matrix products with reuse, and half of "
+            "l times three l plus one when each line is computed alone",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

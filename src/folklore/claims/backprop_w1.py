@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,32 @@ CLAIM = Claim(
     reported="the error of a layer times its input is the gradient by its weights",
     limits="It is a slip of one letter on one slide: no library computes it, and the lesson of the slide, "
     "that the two derivatives share a factor, stands.",
+    formulas=(
+        Formula(
+            "printed",
+            "frac(partial L, partial W_2) = -(y - f(X dot W_1) dot W_2) dot f(X dot W_1)",
+            "the derivative of L by W two is minus the difference of y and f of X W one times W two, times f of X W one",
+        ),
+        Formula(
+            "printed",
+            "frac(partial L, partial W_1) = -(y - f(X dot W_1) dot W_2) dot W_2 f'(X dot W_1) dot W_1",
+            "the derivative of L by W one is minus the difference of y and f of X W one times W two, times W two, times the "
+            "derivative of f at X W one, times W one",
+        ),
+        Formula(
+            "right",
+            "frac(partial L, partial W_1) = -X^top [(y - f(X W_1) W_2) W_2^top dot.o f'(X W_1)]",
+            "the derivative of L by W one is minus X transposed times the following: the difference of y and f of X W one "
+            "times W two, times W two transposed, multiplied entry by entry by the derivative of f at X W one",
+        ),
+        Formula(
+            "derived",
+            "frac(partial L, partial X) = -[(y - f(X W_1) W_2) W_2^top dot.o f'(X W_1)] W_1^top",
+            "what ends in W one is the derivative of L by X: minus the difference of y and f of X W one times W two, times W "
+            "two transposed, multiplied entry by entry by the derivative of f at X W one, and all of it times W one "
+            "transposed",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

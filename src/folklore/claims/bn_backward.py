@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,29 @@ CLAIM = Claim(
     reported="the same six lines, with m where the slide has m - 1",
     limits="It says nothing about training: with batches of 32 and more the slip changes the gradient by "
     "some thousandths at most, and libraries do not use the printed form.",
+    formulas=(
+        Formula(
+            "printed",
+            "frac(partial ell, partial x_i) = frac(partial ell, partial hat(x)_i) dot frac(1, sqrt(sigma_cal(B)^2 + "
+            "epsilon)) + frac(partial ell, partial sigma_cal(B)^2) dot frac(2 (x_i - mu_cal(B)), m-1) + frac(partial ell, "
+            "partial mu_cal(B)) dot 1/m",
+            "the derivative by the input is that by the normalised value over the root of variance plus epsilon, plus that "
+            "by the variance times twice the deviation from the mean over m minus one, plus that by the mean over m",
+        ),
+        Formula(
+            "right",
+            "frac(partial ell, partial x_i) = frac(partial ell, partial hat(x)_i) dot frac(1, sqrt(sigma_cal(B)^2 + "
+            "epsilon)) + frac(partial ell, partial sigma_cal(B)^2) dot frac(2 (x_i - mu_cal(B)), m) + frac(partial ell, "
+            "partial mu_cal(B)) dot 1/m",
+            "the derivative by the input is that by the normalised value over the root of variance plus epsilon, plus that "
+            "by the variance times twice the deviation from the mean over m, plus that by the mean over m",
+        ),
+        Formula(
+            "derived",
+            '"as printed for" quad sigma_cal(B)^2 = frac(1, m - 1) sum_(i=1)^m (x_i - mu_cal(B))^2',
+            "the printed line belongs to a layer whose variance is the sum of squared deviations over m minus one",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,32 @@ CLAIM = Claim(
     limits="What the layer computes, not what it is good for. Exchanged names do no harm to someone who uses them "
     "throughout; the check is for those who put one slide's names into the other's code.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            '"lecture 3:" quad hat(x)^((k)) = frac(x^((k)) - EE[x^((k))], sqrt("Var"[x^((k))]))',
+            "lecture 3, and a slide of lecture 4 in other letters: the normalised value is x minus its mean, over the root "
+            "of its variance",
+        ),
+        Formula(
+            "printed",
+            '"lectures 0, 2, 4:" quad hat(x)_i arrow.l frac(x_i - mu_cal(B), sqrt(sigma_cal(B)^2 + epsilon)), quad y_i '
+            "arrow.l gamma hat(x)_i + beta",
+            "lectures 0, 2 and 4: the normalised value is x minus the mean of the batch, over the root of variance plus "
+            "epsilon; the output is gamma times the normalised value plus beta",
+        ),
+        Formula(
+            "printed",
+            '"lecture 2:" quad beta dot hat(h) + gamma',
+            "the text of lecture 2: beta times the normalised value plus gamma",
+        ),
+        Formula(
+            "right",
+            'gamma dot hat(h) + beta, quad "Var"(hat(h)) = frac(s^2, s^2 + epsilon)',
+            "gamma times the normalised value plus beta, where the normalised value has the variance s squared over s "
+            "squared plus epsilon",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

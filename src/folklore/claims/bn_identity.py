@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +44,18 @@ CLAIM = Claim(
     limits="That the parameters exist, not that training finds them; and capacity at prediction, when the "
     "statistics are fixed numbers.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "y_i arrow.l gamma hat(x)_i + beta",
+            "the output is gamma times the normalised value plus beta",
+        ),
+        Formula(
+            "derived",
+            "gamma = sqrt(sigma_cal(B)^2 + epsilon), quad beta = mu_cal(B) quad arrow.r.double quad y_i = x_i",
+            "with gamma the root of variance plus epsilon and beta the mean of the batch, the output is the input",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -24,7 +24,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,25 @@ CLAIM = Claim(
     "nonlinearity stands between, as in the order linear, norm, activation; and how good the moving averages are "
     "is a claim of its own.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            'y = frac(gamma, sqrt("Var"[x] + epsilon)) dot x + (beta - frac(gamma EE[x], sqrt("Var"[x] + epsilon)))',
+            "the output is gamma over the root of variance plus epsilon, times x, plus beta minus gamma times the mean of x "
+            "over the same root",
+        ),
+        Formula(
+            "right",
+            '"Var"[x] = frac(m, m - 1) EE[sigma_cal(B)^2]',
+            "the variance of x is m over m minus one times the mean of the variances of batches of m rows",
+        ),
+        Formula(
+            "derived",
+            "w' = a w, space b' = a (b - EE[x]) + beta, space a = frac(gamma, sqrt(\"Var\"[x] + epsilon))",
+            "a linear layer before it takes the norm over: its weights are multiplied by a, its bias becomes a times the "
+            "bias less the mean of x, plus beta, where a is gamma over the root of variance plus epsilon",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,24 @@ CLAIM = Claim(
     limits="The scale of a neuron's weights only: to their direction the layer is as sensitive as any other. It "
     "holds for the layer in front of the normalisation, in training, not for the output layer.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "hat(z)^i = frac(z^i - mu, sigma)",
+            "the normalised value is z minus the mean over the standard deviation",
+        ),
+        Formula(
+            "right",
+            "frac(a z^i - a mu, sqrt(a^2 sigma^2 + epsilon)) = frac(z^i - mu, sqrt(sigma^2 + epsilon slash a^2))",
+            "as the layer is used, with epsilon, weights that are a times as large give what the old ones give with epsilon "
+            "over a squared",
+        ),
+        Formula(
+            "derived",
+            "frac(a z^i - a mu, a sigma) = hat(z)^i, quad a > 0",
+            "without epsilon, weights that are a times as large give the same normalised value, for every positive a",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

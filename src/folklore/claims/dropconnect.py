@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from folklore.claims._contrasts import preferred
 from folklore.claims._dropout import ahead
 from folklore.claims._exact import check, dropped, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 from folklore.grid import Study, Variant
 
 if TYPE_CHECKING:
@@ -46,6 +46,19 @@ CLAIM = Claim(
     limits="Masks hold for a batch, not for a row, and the test network has the mean weights instead of normal draws. "
     "All hidden layers drop, not one layer before the output as in the paper.",
     headline=False,
+    formulas=(
+        Formula(
+            "right",
+            "EE[u] = p sum_i w_i x_i",
+            "the mean of a unit's input over all masks is p times the weighted sum, where p is the probability of keeping a "
+            "weight",
+        ),
+        Formula(
+            "right",
+            '"Var"(u) = p (1 - p) sum_i (w_i x_i)^2',
+            "its variance is p times one minus p times the sum of the squared terms",
+        ),
+    ),
 )
 NONE, SHARED, MORE = "none", "dropout .2 by batch", "four times the data"
 CONNECT = {rate: f"DropConnect {rate:.1g}".replace("0.", ".") for rate in (0.2, 0.5)}

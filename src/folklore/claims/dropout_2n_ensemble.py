@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from folklore.claims._dropout import middle, unmeasured
 from folklore.claims._exact import check, dropped, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 from folklore.grid import Study, Variant
 
 if TYPE_CHECKING:
@@ -47,6 +47,26 @@ CLAIM = Claim(
     limits="Fifty nets drawn at random stand for all of them, each used for all test rows. It is about accuracy, "
     "not about how sure the forecasts are, and not about an ensemble of nets that were trained apart.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "o = p dot f(X dot W + b)",
+            "instead of the mean of the forecasts of all thinned networks take p times f of X W plus b",
+        ),
+        Formula(
+            "right",
+            "hat(q)_c = frac(product_D q_c (D)^(P(D)), sum_k product_D q_k (D)^(P(D)))",
+            "for one hidden layer and a softmax, the scaled network's probability of class c is the geometric mean over all "
+            "masks D, weighted by their probability, of what the thinned networks give it, made to add up to one over the "
+            "classes",
+        ),
+        Formula(
+            "derived",
+            "product_D q_c (D)^(P(D)) <= sum_D P(D) q_c (D)",
+            "before it is made to add up to one, the geometric mean is at most the arithmetic mean, which is what people "
+            "call an average",
+        ),
+    ),
 )
 HALF, FIFTH, WIDE = "dropout .5", "dropout .2", "one layer of 400 units"
 # Pilot (seeds 20000 and up): one thinned net .32, mean of 50 or 100 .39, scaled net .26 at a rate of .5, spread of the

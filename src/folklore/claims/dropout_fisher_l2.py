@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, dropped, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,20 @@ CLAIM = Claim(
     reported="dropout's penalty for generalised linear models is, to first order, an L2 penalty on rescaled features",
     limits="About dropout on the inputs of a model without hidden layers. The square root missing in the quoted sentence "
     "is a matter of wording, and the idea stands.",
+    formulas=(
+        Formula(
+            "printed",
+            "x_j arrow.r frac(x_j, F_j): quad R prop sum_j F_j^2 w_j^2",
+            "the quoted words in symbols, features divided by their entry of the Fisher diagonal: the penalty is "
+            "proportional to the sum of squared weights, each times the square of its entry",
+        ),
+        Formula(
+            "right",
+            "x_j arrow.r frac(x_j, sqrt(F_j)): quad R approx 1/2 frac(r, 1 - r) sum_j F_j w_j^2",
+            "features divided by the root of their entry: to first order dropout at rate r is a penalty of half of r over "
+            "one minus r, times the sum of squared weights, each times its entry of the Fisher diagonal",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

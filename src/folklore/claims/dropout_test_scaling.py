@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, dropped, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,29 @@ CLAIM = Claim(
     reported="weights that were trained with a unit present with probability p are multiplied by p for testing",
     limits="It is about what is computed, not about how well it predicts: whether scaling costs accuracy against "
     "the true average is a question of experiment.",
+    formulas=(
+        Formula(
+            "printed",
+            '"lecture 1:" quad z\' dot (1 - p) approx z',
+            "lecture 1: the test network's z prime times one minus p is about z, where p is the probability of dropping a "
+            "unit",
+        ),
+        Formula(
+            "printed",
+            '"lecture 2:" quad o = p dot f(X dot W + b), quad D_i tilde.op "Bern"(p)',
+            "lecture 2 by its formulas: the output is p times f, where a mask is one, and the unit kept, with probability p",
+        ),
+        Formula(
+            "printed",
+            '"lecture 2:" quad o = p dot f(X dot W + b), quad P(D_i = 0) = p',
+            "lecture 2 by its words: the output is p times f, where p is the probability of switching a unit off",
+        ),
+        Formula(
+            "right",
+            "o = (1 - p) dot f(X dot W + b), quad P(D_i = 0) = p",
+            "the output is one minus p times f, where p is the probability of switching a unit off",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,25 @@ CLAIM = Claim(
     "curvatures that are small beside that strength",
     limits="Equal or not, both shrink the same directions in the same order, and tuned on validation data they may "
     "predict equally well; that is another question. Nothing here is about nets with hidden layers.",
+    formulas=(
+        Formula(
+            "printed",
+            "1 - (1 - alpha h)^tau = frac(h, h + lambda), quad lambda = frac(1, tau alpha)",
+            "the lecture's words as the textbook has them: along every direction, with curvature h, descent of tau steps at "
+            "rate alpha goes as far as ridge does with lambda equal to one over tau alpha",
+        ),
+        Formula(
+            "right",
+            "lambda_h = frac(h (1 - alpha h)^tau, 1 - (1 - alpha h)^tau)",
+            "each direction has a lambda of its own, h times what tau steps have left of the way, over what they have gone "
+            "of it",
+        ),
+        Formula(
+            "derived",
+            "lambda_h arrow.r frac(1, tau alpha) quad (tau alpha h arrow.r 0)",
+            "where descent has hardly begun that lambda approaches one over tau alpha",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -37,7 +37,7 @@ from folklore.claims._penalties import (
     short,
     test_accuracy,
 )
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 from folklore.grid import Study
 
 if TYPE_CHECKING:
@@ -56,6 +56,19 @@ CLAIM = Claim(
     limits="One beta. Agreement is measured in the first layer and says nothing about accuracy, which the figure shows. "
     "The theorem is about linear models; in a net the weights of twins also start apart and need time to meet.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "R(W) = beta norm(W)_2^2 + norm(W)_1",
+            "R of W is beta times the sum of squared weights plus the sum of absolute weights",
+        ),
+        Formula(
+            "derived",
+            "x_1 = x_2: quad w_1 - w_2 arrow.l (1 - 2 eta lambda beta) (w_1 - w_2)",
+            "for identical inputs a step at rate eta multiplies the difference of their weights by one minus two eta lambda "
+            "beta, as long as both keep their sign",
+        ),
+    ),
 )
 BETA = 5.0  # weight decay, twice the factor of the squares, is then ten times the L1 strength
 _L1 = tuple(l1_arm(strength) for strength in L1)

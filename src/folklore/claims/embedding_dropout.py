@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from folklore.claims._contrasts import preferred
 from folklore.claims._dropout import ahead
 from folklore.claims._exact import check, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 from folklore.grid import Rates, Study, Variant
 
 if TYPE_CHECKING:
@@ -45,6 +45,20 @@ CLAIM = Claim(
     limits="Made-up texts without word order, and embeddings of 32 numbers; where embeddings come trained from a "
     "large corpus, there is less to learn by heart.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            'mat(delim: "[", 0.3, 3.4, 0.5, 7.6; 0.1, 5.5, 1.2, 4.1; 4.7, 3.2, 2.9, 4.6) arrow.r mat(delim: "[", 0.3, 3.4, '
+            "0, 7.6; 0, 5.5, 1.2, 0; 4.7, 0, 2.9, 4.6)",
+            "of a matrix of three numbers for each of four words one number of each word becomes zero, the others stay as "
+            "they are",
+        ),
+        Formula(
+            "right",
+            "EE[3/2 M dot.o X] = X",
+            "over all masks of four zeros among twelve entries, three halves of what is kept is on average the matrix itself",
+        ),
+    ),
 )
 NONE, MORE = "no dropout", "four times the data"
 ENTRIES = {rate: f"entries, {rate:g}" for rate in (0.2, 0.5)}

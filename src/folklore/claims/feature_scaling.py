@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 from folklore.grid import Rates, Study, Variant
 
 if TYPE_CHECKING:
@@ -42,6 +42,23 @@ CLAIM = Claim(
     limits="The factors are made, on data that had one scale, and say nothing about inputs whose scale carries "
     "meaning. Means and deviations are those of the whole pool that training rows are drawn from.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "frac(X - mu_X, sigma_X)",
+            "X minus its mean, over its standard deviation",
+        ),
+        Formula(
+            "right",
+            'frac(x_"new" - mu_"train", sigma_"train")',
+            "new rows are mapped with the mean and the standard deviation of the training rows",
+        ),
+        Formula(
+            "derived",
+            "frac(c X - c mu_X, c sigma_X) = frac(X - mu_X, sigma_X), quad c > 0",
+            "a positive factor c on an input leaves no trace",
+        ),
+    ),
 )
 MIXED, STANDARD = "different scales", "standardised"
 MILD, ADAM = "scales 1 to 10", "Adam"

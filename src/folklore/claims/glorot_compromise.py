@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import all_nets, check, even_weights, relative_error, unit_inputs
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,20 @@ CLAIM = Claim(
     limits="Linear units before training. Lecture 3 only recommends the rule. That the compromise is optimal "
     "for one layer does not make it the better choice for a whole net, nor does the reverse: neither is a "
     "statement about learning.",
+    formulas=(
+        Formula(
+            "printed",
+            'w_i tilde.op U [-frac(sqrt(6), sqrt(n_"out" + n_"in")); frac(sqrt(6), sqrt(n_"out" + n_"in"))]',
+            "the weights are uniform between minus and plus the root of six over the root of the number of outputs plus the "
+            "number of inputs",
+        ),
+        Formula(
+            "derived",
+            '"Var"(w) = frac(2, n_"in" + n_"out"), quad frac(n_"in" + n_"out", 2) "Var"(w) = 1',
+            "the variance of a weight is two over the sum of inputs and outputs, and so the mean of inputs and outputs times "
+            "that variance is one",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import all_nets, check, powers, random_powers, unit_inputs
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,31 @@ CLAIM = Claim(
     "(with the former initialisation about .5)",
     limits="Taken literally. As a rule of thumb, that the variance neither dies nor explodes exponentially, the "
     "sentence is right for both, at the start of training.",
+    formulas=(
+        Formula(
+            "printed",
+            '"Var"(h_ell) = "Var"(f(h_ell)) = 1',
+            "the lecture's words in symbols: in every layer the variance is one, before the activation and behind it",
+        ),
+        Formula(
+            "right",
+            '"tanh:" quad "Var"(h_(ell+1)) = EE[tanh^2 (h_ell)] < "Var"(h_ell)',
+            "for tanh with Glorot's weights the variance of a layer is the mean square of tanh in the layer before, which is "
+            "less than the variance there",
+        ),
+        Formula(
+            "right",
+            '"ReLU:" quad "Var"(h_ell) = 2, quad EE["ReLU"(h_ell)^2] = 1',
+            "for ReLU with He's weights and inputs of variance one the variance before the activation is two, and the mean "
+            "square behind it is one",
+        ),
+        Formula(
+            "derived",
+            'n "Var"(w) = frac(1, EE[tanh^2 (z)]), quad z tilde.op cal(N)(0, 1)',
+            "to keep a variance of one behind tanh, n times the variance of a weight has to be one over the mean square of "
+            "tanh of a standard normal number",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -54,10 +54,14 @@ CLAIM = Claim(
     formulas=(
         Formula(
             "printed",
-            'EE["ReLU"(h)^2] = 1/2 "Var"(h)',
-            "the mean square of ReLU of h is half the variance of h",
+            'EE(x_i^2) = 1/2 dot "Var"(h_(i-1)), quad x_i = max(0; h_(i-1))',
+            "the mean square of x is half the variance of h in the layer before, where x is the larger of zero and that h",
         ),
-        Formula("printed", '"Var"(w) = 2/n', "the variance of a weight is two over n"),
+        Formula(
+            "printed",
+            '"Var"(w_i) = frac(2, n_"in")',
+            "the variance of a weight is two over the number of inputs",
+        ),
     ),
 )
 DESIGN = None

@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,25 @@ CLAIM = Claim(
     reported="the sum over wrong classes of hinges with margin 1, averaged over rows, plus the penalty",
     limits="It is about one formula, not about whether a hinge is a better loss than cross-entropy. PyTorch's loss "
     "divides by the number of classes, the printed one does not; lambda then means something else.",
+    formulas=(
+        Formula(
+            "printed",
+            "L = 1/N sum_(i=1)^N sum_(j != y_i) max(0, f(x_i; W)_j - f(x_i; W)_(y_i) + 1) + lambda R(W)",
+            "L is the mean over N rows of the sum over all wrong classes j of the larger of zero and the score of class j "
+            "minus the score of the right class plus one, and to that lambda times R of W is added",
+        ),
+        Formula(
+            "printed",
+            "R(W) = beta norm(W)_2^2 + norm(W)_1",
+            "R of W is beta times the sum of squared weights plus the sum of absolute weights; other slides have one of the "
+            "two alone",
+        ),
+        Formula(
+            "derived",
+            "W = 0 quad arrow.r.double quad L = C - 1",
+            "with all weights zero, L is the number of classes minus one",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

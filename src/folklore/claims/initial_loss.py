@@ -24,7 +24,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +41,18 @@ CLAIM = Claim(
     reported="look for a first loss of about 2.302 with small weights and ten classes",
     limits="A first loss of log C proves little: a net whose labels are shuffled, or whose inputs are all zero, passes too. "
     "A loss that is too high may be no more than a large output layer.",
+    formulas=(
+        Formula(
+            "right",
+            "L_0 = log C",
+            "with equal logits the first loss is the logarithm of the number of classes C",
+        ),
+        Formula(
+            "derived",
+            "EE[L_0] approx log C + v/2 (1 - 1/C)",
+            "with logits of a small variance v the mean first loss is about log C plus half of v times one minus one over C",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

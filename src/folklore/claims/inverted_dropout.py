@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, dropped, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +37,23 @@ CLAIM = Claim(
     reported="scaling up by 1/p in training is an equivalent way to have nothing to change at test time",
     limits="Equal means are not equal training: see the factor 1/p^2. Behind a nonlinear unit neither form's test "
     "network is the mean of the thinned ones.",
+    formulas=(
+        Formula(
+            "printed",
+            '"train:" quad o = 1/p dot D dot f(X dot W + b)',
+            "in training the output is one over p, times the mask D, times f of X W plus b",
+        ),
+        Formula(
+            "printed",
+            '"test:" quad o = f(X dot W + b)',
+            "at test time the output is f of X W plus b",
+        ),
+        Formula(
+            "derived",
+            "EE[1/p dot D dot f(X dot W + b)] = f(X dot W + b)",
+            "averaged over all masks, which keep a unit with probability p, the training output is the test output",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

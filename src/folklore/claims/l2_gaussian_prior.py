@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +38,20 @@ CLAIM = Claim(
     reported="the mode of the posterior under a Gaussian prior is the ridge estimate",
     limits="The mode is all that the penalty gives: no uncertainty, and for models that are not linear not the mean either. "
     "The intercept, usually not penalised, has a flat prior. Other penalties are other priors.",
+    formulas=(
+        Formula(
+            "right",
+            'op("argmin", limits: #true)_w 1/n norm(y - X w)^2 + lambda norm(w)^2 = op("argmax", limits: #true)_w p(w | y)',
+            "the weights that minimise the mean squared error plus lambda times their squared norm are the most probable "
+            "weights given the data",
+        ),
+        Formula(
+            "derived",
+            "lambda = frac(s^2, n t^2), quad w tilde.op cal(N)(0, t^2), quad y tilde.op cal(N)(X w, s^2)",
+            "lambda is s squared over n t squared, where weights are believed normal with mean zero and deviation t, and n "
+            "outputs carry normal noise of deviation s",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

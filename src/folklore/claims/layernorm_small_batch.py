@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from folklore.claims._contrasts import difference
 from folklore.claims._exact import check
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 from folklore.grid import Rates, Study, Variant
 
 if TYPE_CHECKING:
@@ -46,6 +46,19 @@ CLAIM = Claim(
     limits="Fully connected layers of 100 units. A norm over units needs many of them; with one unit it "
     "would put out the shift, as batch normalisation does with one row. Recurrent nets are another claim.",
     headline=False,
+    formulas=(
+        Formula(
+            "right",
+            "y_(r j) = gamma_j frac(h_(r j) - mu_r, sqrt(sigma_r^2 + epsilon)) + beta_j",
+            "the output of row r and unit j is gamma times h minus the mean of row r over the root of the variance of row r "
+            "plus epsilon, plus beta, and no other row enters",
+        ),
+        Formula(
+            "derived",
+            'm = 1: quad "BN"(h) = beta',
+            "batch normalisation of a single row puts out the shift beta, whatever the row was",
+        ),
+    ),
 )
 ALONE = "one sample"
 # Pilot (seeds 20000 and up; rates by validation): test accuracy at batch 2 .518 with layer and .167 with batch

@@ -25,7 +25,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,29 @@ CLAIM = Claim(
     limits="It does not say that nets with leaky ReLU train better, nor how often units of a ReLU net die; both "
     "are claims of their own. Cheap means few operations here, not measured time.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "f'(h) gt.lt 0",
+            "the lecture's words in symbols: the derivative may be greater or less than zero",
+        ),
+        Formula(
+            "right",
+            'f\'(h) = cases(1 & "for" h > 0, a & "for" h < 0), quad a > 0',
+            "the derivative is one where h is positive and a where h is negative, and for a positive slope a neither is "
+            "negative",
+        ),
+        Formula(
+            "printed",
+            "a != 1",
+            "the slope a must not be one, or else all is linear",
+        ),
+        Formula(
+            "derived",
+            "f(h) = max(h, a h), quad a <= 1",
+            "for slopes up to one the function is the larger of h and a h",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

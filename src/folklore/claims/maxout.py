@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._contrasts import difference
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 from folklore.grid import Rates, Study, Variant
 
 if TYPE_CHECKING:
@@ -45,6 +45,18 @@ CLAIM = Claim(
     limits="Two pieces a unit and no dropout, with which maxout was proposed. Parameters are equal, arithmetic "
     "is nearly so; the time of a step is not.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "max(w_1^top x + b_1, w_2^top x + b_2)",
+            "the larger of w one transposed x plus b one and w two transposed x plus b two",
+        ),
+        Formula(
+            "derived",
+            'max(w_1^top x + b_1, 0) = "ReLU"(w_1^top x + b_1)',
+            "with the second map at zero, maxout is ReLU of the first",
+        ),
+    ),
 )
 RELU, MAXOUT, WIDE, DEEP = "ReLU", "maxout", "twice the parameters", "eight layers"
 _RELU = {"label": RELU, "activation": "relu", "init": "he_normal"}

@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,25 @@ CLAIM = Claim(
     limits="Signs at initialisation, on synthetic data; it does not say whether training is slower for it, which "
     "is a claim of its own. A share below one is still a tendency: see how far it falls.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "o_i = sigma(h_i) > 0 quad arrow.r.double quad frac(partial L, partial w_(i j)) > 0",
+            "the lecture's words in symbols: the sigmoid's outputs are positive, and therefore so are the gradients by the "
+            "weights that read them",
+        ),
+        Formula(
+            "right",
+            "frac(partial L, partial w_(i j)) = delta_j o_i",
+            "for one sample the gradient by a weight is the error signal of its neuron times the input, and has the sign of "
+            "that signal",
+        ),
+        Formula(
+            "right",
+            "frac(partial L, partial w_(i j)) = sum_(k=1)^m delta_j^((k)) o_i^((k))",
+            "for a batch the gradient is the sum over its m samples of error signal times input, and may have any sign",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

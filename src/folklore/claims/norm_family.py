@@ -28,7 +28,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,30 @@ CLAIM = Claim(
     "Miyato and colleagues approach the singular value by one step of the power iteration an update.",
     limits="It says what the four compute, not whether any of them helps: none is trained here.",
     headline=False,
+    formulas=(
+        Formula(
+            "right",
+            '"GN"_(G=1) = "LN", quad "GN"_(G=C) = "IN"',
+            "group normalisation with one group is layer normalisation, and with a group for each of C channels it is "
+            "instance normalisation",
+        ),
+        Formula(
+            "right",
+            "w = g frac(v, norm(v))",
+            "weight normalisation: the weights of a unit are the length g times v over the norm of v",
+        ),
+        Formula(
+            "right",
+            "overline(W) = frac(W, sigma_1 (W))",
+            "spectral normalisation: the weight matrix is divided by its largest singular value",
+        ),
+        Formula(
+            "derived",
+            "v dot frac(partial L, partial v) = 0, quad sigma_1 (overline(W)) = 1",
+            "under weight normalisation the gradient by v is at right angles to v, and under spectral normalisation the "
+            "largest singular value is one",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,19 @@ CLAIM = Claim(
     reported="the update rules",
     limits="That a rule is right says nothing about whether it is good. Libraries differ in details (where the small "
     "constant goes, what the averages start from), and their defaults are not each other's.",
+    formulas=(
+        Formula(
+            "printed",
+            'x_(t+1) = x_t - "learning rate" dot d x',
+            "the next x is x minus the learning rate times the derivative by x",
+        ),
+        Formula(
+            "derived",
+            "x_(t+1) = x_t - eta frac(overline(g_t), sqrt(overline(g_t^2)) + epsilon)",
+            "Adam without running state: the next x is x minus the rate eta times the weighted mean of all gradients so far, "
+            "over the root of the weighted mean of their squares plus epsilon",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._contrasts import difference
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 from folklore.grid import Study, Variant
 
 if TYPE_CHECKING:
@@ -43,6 +43,23 @@ CLAIM = Claim(
     limits="Curves of 40 points, whose faint axes are mostly noise by construction. Axes and variances are those of "
     "the whole pool that training rows are drawn from; a few hundred rows would know them badly.",
     headline=False,
+    formulas=(
+        Formula(
+            "right",
+            '"Cov"(V^top x) = Lambda',
+            "turned to its principal axes V, standardised x has a diagonal covariance, the variances Lambda along the axes",
+        ),
+        Formula(
+            "right",
+            '"Cov"(Lambda^(-1 slash 2) V^top x) = I',
+            "divided by the root of these variances, it has the identity as its covariance",
+        ),
+        Formula(
+            "derived",
+            '"Var"(frac(v_j^top x, sqrt(lambda_j + rho))) = frac(lambda_j, lambda_j + rho)',
+            "with a ridge rho added to the variance lambda along axis j, the whitened variance is lambda over lambda plus rho",
+        ),
+    ),
 )
 STANDARD, ROTATED, WHITE = "standardised", "decorrelated", "whitened"
 ACCURATE = "tuned for accuracy"

@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,26 @@ CLAIM = Claim(
     "their linear range and means of zero",
     limits="The variance is taken over random weights. In one given net the variance over the data differs "
     "from unit to unit and agrees with the formula only on average; after training it need not agree at all.",
+    formulas=(
+        Formula(
+            "printed",
+            '"Var"(w_i x_i) = [EE(x_i)]^2 dot "Var"(w_i) + [EE(w_i)]^2 dot "Var"(x_i) + "Var"(x_i) dot "Var"(w_i)',
+            "the variance of a product is the squared mean of x times the variance of w, plus the squared mean of w times "
+            "the variance of x, plus the product of both variances",
+        ),
+        Formula(
+            "printed",
+            '"Var"(h_i) = "Var"(x) dot [n_"in" dot "Var"(w)]',
+            "the variance of h is the variance of x times the number of inputs times the variance of w, where both have mean "
+            "zero",
+        ),
+        Formula(
+            "printed",
+            '"Var"(h_i) = EE(x^2) dot [n_"in" dot "Var"(w)]',
+            "lecture 2 later, where only the weights have mean zero: the variance of h is the mean square of x times the "
+            "number of inputs times the variance of w",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,24 @@ CLAIM = Claim(
     reported="deep sigmoid nets stay on a plateau while their last hidden layer is saturated",
     limits="It bounds one factor of the gradient. Whether a deep net stands still depends on the weights as "
     "well, and is a question of training, which sigmoid-vanishing-gradient answers.",
+    formulas=(
+        Formula(
+            "printed",
+            "sigma'(x) = sigma(x) dot (1 - sigma(x))",
+            "the derivative of the sigmoid is the sigmoid times one minus the sigmoid",
+        ),
+        Formula(
+            "printed",
+            "max sigma'(x) = 1/4",
+            "the largest value of the derivative is one quarter",
+        ),
+        Formula(
+            "derived",
+            "1/4 - sigma'(x) = (sigma(x) - 1/2)^2",
+            "one quarter minus the derivative is the square of the sigmoid minus one half, so the quarter is reached where "
+            "the sigmoid is one half",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

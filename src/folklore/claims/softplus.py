@@ -22,7 +22,7 @@ from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,24 @@ CLAIM = Claim(
     limits="The formula only, not whether nets learn better with it; unlike ReLU it is nowhere exactly zero and "
     "needs an exponential and a logarithm.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "f(a) = log(1 + e^a)",
+            "softplus of a is the logarithm of one plus e to the a",
+        ),
+        Formula(
+            "right",
+            "f(a) = max(a, 0) + log(1 + e^(-abs(a)))",
+            "in a form that neither overflows nor loses digits, softplus is the larger of a and zero plus the logarithm of "
+            "one plus e to minus the absolute value of a",
+        ),
+        Formula(
+            "derived",
+            "f'(a) = frac(1, 1 + e^(-a))",
+            "the slope of softplus is the sigmoid, one over one plus e to minus a",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

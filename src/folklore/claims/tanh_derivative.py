@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error, slope
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,18 @@ CLAIM = Claim(
     limits="The gradient is measured at initialisation only, in nets without normalisation and skip "
     "connections. A gradient that survives does not make a deep net good: see the accuracies.",
     headline=False,
+    formulas=(
+        Formula(
+            "printed",
+            "f'(x) = 1 - f(x)^2",
+            "the derivative of tanh is one minus the square of tanh",
+        ),
+        Formula(
+            "derived",
+            "f'(x) = frac(1, cosh^2 (x)) <= 1",
+            "the derivative of tanh is one over the squared hyperbolic cosine, and at most one",
+        ),
+    ),
 )
 SHALLOW, DEEP = "tanh, 2 layers", "tanh, 20 layers"
 SIGMOID_SHALLOW, SIGMOID_DEEP = "sigmoid, 2 layers", "sigmoid, 20 layers"

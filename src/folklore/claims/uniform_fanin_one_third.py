@@ -32,7 +32,7 @@ from folklore.claims._exact import (
     relative_error,
     unit_inputs,
 )
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +49,29 @@ CLAIM = Claim(
     "layer and shrinks with depth",
     limits="It is the state before training, in nets without normalisation. That such a start also trains "
     "badly is another claim, and one that a tuned learning rate can soften.",
+    formulas=(
+        Formula(
+            "printed",
+            'w_i tilde.op U [-frac(1, sqrt(n_"in")); frac(1, sqrt(n_"in"))]',
+            "the weights are uniform between minus and plus one over the root of the number of inputs",
+        ),
+        Formula(
+            "printed",
+            '"Var"(w_i) = 1/12 dot (frac(1, sqrt(n_"in")) + frac(1, sqrt(n_"in")))^2 = frac(1, 3 n_"in")',
+            "the variance of a weight is a twelfth of the squared width of that range, which is one over three times the "
+            "number of inputs",
+        ),
+        Formula(
+            "printed",
+            '"Var"(h_i) = 1/3',
+            "the variance of h is one third, for inputs of variance one",
+        ),
+        Formula(
+            "derived",
+            '"Var"(h_ell) = 3^(-ell) dot "Var"(x)',
+            "after l linear layers the variance is three to the power minus l times that of the inputs",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

@@ -31,7 +31,7 @@ from folklore.claims._exact import (
     relative_error,
     unit_inputs,
 )
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +49,29 @@ CLAIM = Claim(
     "standardised inputs and a tanh that is stretched to fit",
     limits="Exact for linear units before training. With tanh or ReLU the variance is not kept: see "
     "glorot-unit-variance and he-half-second-moment.",
+    formulas=(
+        Formula(
+            "printed",
+            'w_i tilde.op U [-frac(sqrt(3), sqrt(n_"in")); frac(sqrt(3), sqrt(n_"in"))]',
+            "the weights are uniform between minus and plus the root of three over the root of the number of inputs",
+        ),
+        Formula(
+            "printed",
+            '"Var"(w_i) = 1/12 dot (frac(sqrt(3), sqrt(n_"in")) + frac(sqrt(3), sqrt(n_"in")))^2 = frac(1, n_"in")',
+            "the variance of a weight is a twelfth of the squared width of that range, which is one over the number of inputs",
+        ),
+        Formula(
+            "printed",
+            '"Var"(h_i) = 1',
+            "the variance of h is one, for inputs of variance one",
+        ),
+        Formula(
+            "derived",
+            '"Var"(frac(partial L, partial x)) = frac(n_"out", n_"in") dot "Var"(frac(partial L, partial h))',
+            "going back through a layer, the variance of the gradient is multiplied by the number of outputs over the number "
+            "of inputs",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(

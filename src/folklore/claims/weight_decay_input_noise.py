@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._exact import check, relative_error
-from folklore.claims.base import Claim, Criterion
+from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +39,19 @@ CLAIM = Claim(
     "model that is an L2 penalty on the weights",
     limits="It explains one penalty on the first layer of a linear model. Weight decay of deep nets acts on all layers, "
     "whose inputs carry other noise, if any.",
+    formulas=(
+        Formula(
+            "printed",
+            "z' = w dot x' = w dot (x + epsilon) = z + w dot epsilon",
+            "z prime is w times x plus epsilon, which is z plus w times epsilon",
+        ),
+        Formula(
+            "derived",
+            "EE[(z' - y)^2] = (z - y)^2 + s^2 norm(w)^2",
+            "averaged over independent noise of variance s squared, the squared error is that without noise plus s squared "
+            "times the squared norm of w",
+        ),
+    ),
 )
 DESIGN = None
 CRITERION = Criterion(
