@@ -491,9 +491,9 @@ def test_prose_of_other_parts_is_tidied() -> None:
     said = words.tidy("error 1.2e-13, effect -0.3 [-0.5, -0.1], 7 rates x 3 seeds, batch-2, 1e6, 2-3")
     assert said == "error 1.2×10⁻¹³, effect −0.3 [−0.5, −0.1], 7 rates × 3 seeds, batch-2, 10⁶, 2-3"
     said = words.tidy(
-        "Var(w)^2 = s^-2 / sqrt(n), +-1/sqrt n, 3 x 100, 2^k, 6^-l, uv^T, sqrt(n + m), .5 and a^2b"
+        "Var(w)^2 = s^-2 / sqrt(n), +-1/sqrt n, 3 x 100, 2^k, 6^-l, uv^T, sqrt(n + m), .5, m - 1 and a^2b"
     )
-    assert said == "Var(w)² = s⁻² / √n, ±1/√n, 3 × 100, 2ᵏ, 6⁻ˡ, uvᵀ, √(n + m), 0.5 and a^2b"
+    assert said == "Var(w)² = s⁻² / √n, ±1/√n, 3 × 100, 2ᵏ, 6⁻ˡ, uvᵀ, √(n + m), 0.5, m − 1 and a^2b"
 
 
 def test_summary_names_every_claim_and_the_report(results: Path) -> None:

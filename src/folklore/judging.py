@@ -21,7 +21,7 @@ from folklore.grid import FIELDS, Run, Study
 from folklore.plan import Plan
 from folklore.schema import CONF
 from folklore.stats.estimates import power
-from folklore.stats.findings import Finding
+from folklore.stats.findings import Check, Finding
 from folklore.stats.verdicts import ALPHA, Verdict, holm
 from folklore.studies import wanted_claims
 
@@ -224,15 +224,7 @@ def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | N
     if claim.claim.kind == "Q":
         return _order(finding, verdict)
     if finding.estimate is None:
-        printed = [c for c in finding.checks if c.form == "printed"]
-        right = [c for c in finding.checks if c.form == "right"]
-        worst = max((c.error for c in right or finding.checks), default=math.nan)
-        if verdict.verdict == "holds":
-            return f"All {len(finding.checks)} checks hold; the largest error is {worst:.1e}."
-        said = printed or finding.checks
-        failed = sum(not c.holds for c in said)
-        wrong = f"{failed} of {len(said)} formulas fail as printed"
-        return f"{wrong}; the corrected form holds with an error of at most {worst:.1e}."
+        return _exactly(finding, verdict)
     if finding.undecidable:
         return f"Undecided: {finding.undecidable[0].lower()}{finding.undecidable[1:]}"
     e, c = finding.estimate, claim.criterion
@@ -251,6 +243,23 @@ def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | N
     if finding.equivalence and verdict.verdict == "supported":
         words["supported"] = "No difference of interest: it is"
     return f"{words[verdict.verdict]} {shown}; {goal}."
+
+
+def _exactly(finding: Finding, verdict: Verdict) -> str:
+    """How many checks hold, or fail as printed, and how well those do that hold."""
+    if verdict.verdict == "holds":
+        return f"All {len(finding.checks)} checks hold; the largest error is {_worst(finding.checks)}."
+    said = [c for c in finding.checks if c.form == "printed"] or finding.checks
+    failed = sum(not c.holds for c in said)
+    wrong = f"{failed} of {len(said)} formulas {'fails' if failed == 1 else 'fail'} as printed"
+    right = [c for c in finding.checks if c.form == "right"]
+    rest = right or [c for c in finding.checks if c.holds]
+    named = "the corrected form holds" if right else "the others hold"
+    return f"{wrong}; {named} with an error of at most {_worst(rest)}."
+
+
+def _worst(checks: Sequence[Check]) -> str:
+    return f"{max((c.error for c in checks), default=math.nan):.1e}"
 
 
 def _order(finding: Finding, verdict: Verdict) -> str:

@@ -19,6 +19,11 @@ from folklore.report.words import Claim, amount, paragraph, tidy, verdict_name
 
 SHORT_HASH = 12
 _FORMS = {"printed": "as printed", "right": "put right", "derived": "derived"}
+_SAID = {
+    "printed": "in the lecture",
+    "right": "right",
+    "derived": "it follows",
+}  # of formulas, some of which are said in words
 _EDGES = {"low": "lowest rate tried", "high": "highest rate tried"}
 
 
@@ -36,7 +41,7 @@ def view(claim: Claim) -> dict[str, object]:
         "strip": _strip(claim),
         "source": _source(claim),
         "sections": _sections(claim),
-        "formulas": [dict(one) | {"form": _FORMS[one["form"]]} for one in claim.get("formulas") or []],
+        "formulas": [dict(one) | {"form": _SAID[one["form"]]} for one in claim.get("formulas") or []],
         "tables": [
             table for table in (_arms(claim), _checks(claim), _robustness(claim), *_extra(claim)) if table
         ],

@@ -27,7 +27,8 @@ def power_of_ten(value: float, digits: int = 2) -> str:
     mantissa, exponent = f"{abs(value):.{digits - 1}e}".split("e")
     mantissa = _trim(mantissa)
     sign = MINUS if value < 0 else ""
-    return f"{sign}{mantissa}×10{superscript(int(exponent))}"
+    times = "" if mantissa == "1" else f"{mantissa}×"
+    return f"{sign}{times}10{superscript(int(exponent))}"
 
 
 def superscript(exponent: int | str) -> str:

@@ -72,7 +72,7 @@ def tidy(text: object) -> str:
     flat = re.sub(r"(?<=[\w)\]])\^(-?(?:\d+|[a-pr-z]|T))(?!\w)", lambda found: superscript(found[1]), flat)
     flat = re.sub(r"\bsqrt(?:\((\w+)\)| (\w)\b)", r"√\1\2", flat)
     flat = re.sub(r"\bsqrt\(", "√(", flat)
-    flat = re.sub(r"(?<![\w.)\]-])-(?=\d)", MINUS, flat)
+    flat = re.sub(r"(?<![\w.)\]-])-(?=\d)|(?<=[\w)] )-(?= \d)", MINUS, flat)
     return re.sub(r"(?<=[\w)]) x (?=\d)", " × ", flat)
 
 
