@@ -10,7 +10,7 @@ import pytest
 
 from folklore.stats import estimates
 from folklore.stats.curves import speed_score, steps_to
-from folklore.stats.estimates import Estimate, equivalence_p, estimate, power, t_interval
+from folklore.stats.estimates import Estimate, equivalence_p, estimate, power, replicates_for, t_interval
 from folklore.stats.findings import (
     Check,
     Finding,
@@ -164,6 +164,17 @@ def test_bootstrap_and_permutation_agree_with_t_on_normal_differences() -> None:
 def test_three_replicates_are_enough_for_the_sensitivity_checks() -> None:
     found = estimate(np.array([0.1, 0.1, 0.4]))
     assert 0 < found.p_permutation <= 1
+
+
+@pytest.mark.parametrize(
+    ("sd", "delta", "alpha"), [(1.0, 1.0, 0.05), (0.05, 0.01, 0.005), (0.001, 1.0, 0.05)]
+)
+def test_so_many_replicates_and_no_fewer_have_the_power(sd: float, delta: float, alpha: float) -> None:
+    n = replicates_for(0.8, sd, delta, alpha)
+    assert power(sd, n, delta, alpha) >= 0.8
+    assert n == 2 or power(sd, n - 1, delta, alpha) < 0.8
+    assert replicates_for(0.8, 0.0, delta, alpha) is None
+    assert replicates_for(0.8, 1e5, delta, alpha) is None
 
 
 def test_power() -> None:

@@ -20,12 +20,13 @@ from folklore.frames import Frames
 from folklore.grid import FIELDS, Run, Study
 from folklore.plan import Plan
 from folklore.schema import CONF
-from folklore.stats.estimates import power
+from folklore.stats.estimates import power, replicates_for
 from folklore.stats.findings import Check, Finding
 from folklore.stats.verdicts import ALPHA, Verdict, holm
 from folklore.studies import wanted_claims
 
 SCHEMA = 1
+POWER = 0.8  # that a claim should have for its smallest effect of interest
 
 
 def judge_all(plan: Plan, out: Path) -> dict:
@@ -96,6 +97,7 @@ def _entry(
     study = next((s for s in plan.studies if s.name == claim.study), None)
     flips = [r for r in finding.robustness if flipped(verdict, r.verdict)]
     keys = sorted(set(runs["run_key"])) if runs is not None else []
+    level = ALPHA / family_size(said.family)
     return _finite(
         {
             "id": claim.id,
@@ -130,7 +132,8 @@ def _entry(
             "p": finding.p,
             "p_permutation": found and found.p_permutation,
             "p_corrected": p,
-            "power": found and power(found.sd, found.n, criterion.delta, ALPHA / family_size(said.family)),
+            "power": found and power(found.sd, found.n, criterion.delta, level),
+            "replicates_for_power": found and replicates_for(POWER, found.sd, criterion.delta, level),
             "rows": [asdict(row) for row in finding.rows],
             "robustness": [_robust(r, verdict) for r in finding.robustness],
             "checks": [asdict(check) for check in finding.checks],

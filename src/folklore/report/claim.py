@@ -184,6 +184,7 @@ def _facts(claim: Claim) -> list[list[str]]:
         ("p by permutation", p_value(claim.get("p_permutation"))),
         ("p after Holm’s correction", p_value(claim.get("p_corrected"))),
         ("power after correction", percent(claim.get("power"))),
+        ("replicates for a power of 80 %", count(claim.get("replicates_for_power"))),
         ("diverged runs", count(claim.get("diverged"))),
     ]
     return [[name, value] for name, value in pairs if value != MISSING]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,22 @@ def power(sd: float, n: int, delta: float, alpha: float) -> float | None:
         return both
     # for a large effect the far tail, then below 1e-20, comes out as NaN: the near one alone is the power
     return float(test.power(delta / sd, n, alpha / 2, alternative="larger"))
+
+
+def replicates_for(wanted: float, sd: float, delta: float, alpha: float) -> int | None:
+    """Replicates from which on that test has the power wanted; None where the spread is zero or a million would not do."""
+    if sd == 0:
+        return None
+    low, high = 1, 2
+    while power(sd, high, delta, alpha) < wanted:
+        low, high = high, 2 * high
+        if high > 1_000_000:
+            return None
+    return (
+        low
+        + 1
+        + bisect_left(range(low + 1, high + 1), True, key=lambda n: power(sd, n, delta, alpha) >= wanted)
+    )
 
 
 def _bca(d: np.ndarray, seed: int) -> Interval:
