@@ -14,6 +14,7 @@ from functools import cache, cached_property
 
 from folklore import levels
 
+SIX_FACTOR = "six-factor"  # the study of conf/study that is analysed as a grid
 CONFIRM, TUNE, PILOT, PLACEBO = (
     0,
     10_000,

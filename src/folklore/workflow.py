@@ -18,6 +18,7 @@ from typing import IO
 from omegaconf import OmegaConf
 
 from folklore import datasets
+from folklore.grid import SIX_FACTOR
 from folklore.plan import Job, Plan, make_plan
 from folklore.progress import PARENT
 from folklore.schema import CONF
@@ -160,7 +161,7 @@ class Flow:
         self.claims = [claim.id for claim in wanted_claims(self.plan.config.profile)]
         # the figures in jobs of a quarter of a minute
         self.drawn = [self.claims[i : i + DRAWN_TOGETHER] for i in range(0, len(self.claims), DRAWN_TOGETHER)]
-        self.has_grid = any(study.name == "six-factor" for study in self.plan.studies)
+        self.has_grid = any(study.name == SIX_FACTOR for study in self.plan.studies)
 
     def job(self, phase: str, name: str) -> Job:
         return self.plan.job(phase, name)

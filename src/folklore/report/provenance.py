@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from folklore.grid import SIX_FACTOR
+
 SCHEMA = 1
-STUDY = "six-factor"
 
 
 def provenance(
@@ -30,7 +31,11 @@ def provenance(
 
 def _trace(name: str, claim: Mapping[str, object] | None, grid: Mapping[str, object]) -> dict[str, object]:
     if claim is None:
-        return _runs(grid, STUDY) if name.startswith("grid-") else {"rests_on": "the verdicts of all claims"}
+        return (
+            _runs(grid, SIX_FACTOR)
+            if name.startswith("grid-")
+            else {"rests_on": "the verdicts of all claims"}
+        )
     criterion = claim.get("criterion") or {}
     said = {
         field: claim.get(field) for field in ("verdict", "refuted_how", "effect", "interval", "n", "unit")

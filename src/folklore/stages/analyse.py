@@ -18,13 +18,13 @@ import pandas as pd
 from folklore.figures import grid as draw
 from folklore.figures import style
 from folklore.frames import Frames
+from folklore.grid import SIX_FACTOR
 from folklore.plan import Plan, make_plan
 from folklore.schema import CONF
 from folklore.stages.command import command, out_and_overrides
 from folklore.stages.design import GRAPH_FACTORS, read_factors
 from folklore.stats.importance import GridResult, analyse
 
-STUDY = "six-factor"
 SEED = 6  # of the bootstrap
 RESAMPLES = 2000
 TABLES = ("shares", "factors", "levels", "pairs", "best")
@@ -32,7 +32,7 @@ TABLES = ("shares", "factors", "levels", "pairs", "best")
 
 def read_grid(plan: Plan, out: Path) -> pd.DataFrame:
     """Confirmed runs of the six-factor study, one row a run."""
-    frame = Frames(plan, out).study(STUDY)
+    frame = Frames(plan, out).study(SIX_FACTOR)
     return frame[frame["phase"] == "confirm"].reset_index(drop=True)
 
 
@@ -103,7 +103,7 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     return {
         "runs": len(keys),
         "run_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
-        "run_query": f"tags.studies LIKE '%{STUDY}%'",
+        "run_query": f"tags.studies LIKE '%{SIX_FACTOR}%'",
     }
 
 

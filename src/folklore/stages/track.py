@@ -16,6 +16,7 @@ import pandas as pd
 from folklore import provenance
 from folklore.choices import read_choices
 from folklore.frames import job_runs
+from folklore.grid import SIX_FACTOR
 from folklore.plan import Plan, make_plan
 from folklore.stages.command import command
 from folklore.store import Store, atomic_write
@@ -81,7 +82,7 @@ def attach_verdicts(plan: Plan, out: Path, pdf: Path) -> str:
     verdicts = {v["id"]: v for v in json.loads((out / "verdicts.json").read_text())["claims"]}
     for study in plan.studies:
         drawn = [out / "figures" / f"{name}.png" for name in served[study.name]]
-        if study.name == "six-factor":
+        if study.name == SIX_FACTOR:
             drawn = sorted((out / "figures").glob("grid-*.png"))
         tracker.attach(
             study.name, [verdicts[c] for c in served[study.name]], [*drawn, pdf, out / "verdicts.json"]
