@@ -67,3 +67,23 @@ def _exact_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         if name in CLAIMS:
             monkeypatch.setattr(CLAIMS[name].module, function, once(name, function))
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated data set, made once."""
+    from folklore import datasets
+
+    root = tmp_path_factory.mktemp("data")
+    datasets.prepare("mnist1d", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished nano pipeline. Tests must not change it."""
+    from pipelines import finished, new_folder
+
+    folder = new_folder(data, tmp_path_factory.mktemp("done"))
+    finished(folder)
+    return folder

@@ -19,9 +19,10 @@ import pytest
 
 from folklore import store as module
 from folklore.errors import UsageError
+from folklore.files import atomic_write
 from folklore.grid import FIELDS, Run
 from folklore.stages.jobs import Trainer
-from folklore.store import SCHEMA, Store, atomic_write, row
+from folklore.store import SCHEMA, Store, row
 
 RUN = Run(data="digits", n_train=256, width=16, updates=20, lr=0.1, score_test=True, loss_points=5)
 

@@ -113,3 +113,14 @@ def test_every_job_is_planned_before_anything_runs(tmp_path: Path) -> None:
     for phase in ("tune", "confirm"):
         assert f"{phase} {len(flow.names(phase))}".split() in [line.split() for line in said.splitlines()]
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("profile", ["nano", "laptop"])
+def test_the_calibration_waits_for_the_data_that_it_reads(profile: str) -> None:
+    """On one core it came before the data of `nano` were there, and failed."""
+    from folklore.stages.calibrate import STUDY
+    from folklore.studies import cells, scaled
+
+    flow = workflow.Flow({"profile": profile})
+    (cell,) = cells(scaled(STUDY, flow.plan.config.profile), flow.plan.config)
+    assert flow.placebo_data() == f"results/data/{cell.run.data}.npz"

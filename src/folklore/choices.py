@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from folklore.errors import UsageError
 from folklore.grid import Cell, Run
-from folklore.plan import Plan
+from folklore.plan import Job, Plan
 
 
 def confirming(cell: Cell, chosen: dict[str, dict], plan: Plan, replicates: range) -> list[Run]:
@@ -37,5 +38,18 @@ def read_choices(plan: Plan, out: Path, names: Sequence[str] | None = None) -> d
     names = [job.name for job in plan.phase("tune")] if names is None else names
     chosen: dict[str, dict] = {}
     for name in names:
-        chosen |= json.loads((out / "tune" / f"{name}.json").read_text())["choices"]
+        chosen |= _choices(out / "tune" / f"{name}.json", plan.job("tune", name))
     return chosen
+
+
+def _choices(path: Path, job: Job) -> dict[str, dict]:
+    """What a tuning job chose; UsageError when the file is another job's, or none."""
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        content = {}
+    if content.get("identity") != job.identity:
+        raise UsageError(
+            f"{path}: not made by this configuration and code; remove it and start the same command again, which trains only what is missing"
+        )
+    return content["choices"]

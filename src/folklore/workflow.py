@@ -10,14 +10,16 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO
 
 from omegaconf import OmegaConf
 
-from folklore import datasets
+from folklore import datasets, files
+from folklore.errors import UsageError, refused
 from folklore.grid import SIX_FACTOR
 from folklore.plan import Job, Plan, make_plan
 from folklore.progress import PARENT
@@ -77,11 +79,10 @@ def heal(folder: Path = Path(".snakemake")) -> bool:
 
     A living workflow holds an advisory lock on a file of its own; the system drops it with the process, however that ends.
     """
-    folder.mkdir(exist_ok=True)
-    file = (folder / LOCK).open("w")
+    file = _lock_file(folder)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.close()
         if PARENT not in os.environ:  # a job of that workflow's own may look at the Snakefile, too
             print(
@@ -93,13 +94,20 @@ def heal(folder: Path = Path(".snakemake")) -> bool:
     return True
 
 
+def _lock_file(folder: Path) -> IO[str]:
+    try:
+        folder.mkdir(exist_ok=True)
+        return (folder / LOCK).open("w")
+    except OSError as error:
+        raise UsageError(refused(error) or str(error)) from error
+
+
 def wait_for_others(folder: Path = Path(".snakemake")) -> None:
     """Come back when no other workflow is at work in this folder, saying so while one is."""
-    folder.mkdir(exist_ok=True)
-    with (folder / LOCK).open("w") as file:
+    with _lock_file(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             print(
                 "another workflow is at work in this folder: waiting for it to end (Ctrl-C gives up)",
                 file=sys.stderr,
@@ -111,8 +119,26 @@ def wait_for_others(folder: Path = Path(".snakemake")) -> None:
                 sys.exit(130)
 
 
-def heal_results(results: Path = Path("results")) -> list[Path]:
-    """Set damaged parts of the store aside, and forget which jobs are done: each then trains what it misses, and nothing else."""
+def heal_results(results: Path = Path("results"), reports: Path = Path("reports")) -> list[Path]:
+    """Set damaged files aside, so that the workflow misses and makes them; returns where they were."""
+    inside = ("data", "tune", "confirm", "tables", "figures", "tracking")
+    folders = [results, *(results / name for name in inside), reports]
+    _heal_times(folders)
+    return [*_heal_store(results), *_heal_files(folders, results, reports)]
+
+
+def _heal_times(folders: Sequence[Path]) -> None:
+    """Date files of the future now: after a clock was set back, Snakemake would refuse whatever is made from them."""
+    now = time.time()
+    late = [p for folder in folders for p in folder.glob("*") if p.is_file() and p.stat().st_mtime > now]
+    for path in late:
+        os.utime(path, (now, now))
+    if late:
+        print(f"{len(late)} files are dated in the future, {late[0]} first: dated now", file=sys.stderr)
+
+
+def _heal_store(results: Path) -> list[Path]:
+    """Damaged parts of the store; which jobs are done is forgotten: each then trains what it misses, and nothing else."""
     damaged = [path for path in sorted((results / "runs").glob("*.parquet")) if not _intact(path)]
     for path in damaged:
         print(f"{path} is damaged: set aside, its runs are trained again", file=sys.stderr)
@@ -127,19 +153,45 @@ def heal_results(results: Path = Path("results")) -> list[Path]:
     return damaged
 
 
+def _heal_files(folders: Sequence[Path], results: Path, reports: Path) -> list[Path]:
+    """Damaged files of other kinds, and what must be gone for the workflow to make them again."""
+    folders = [
+        results,
+        *(results / name for name in ("data", "tune", "confirm", "tables", "figures")),
+        reports,
+    ]
+    damaged = [path for folder in folders for path in files.damaged(folder)]
+    for path in damaged:
+        print(f"{path} is damaged: set aside as {path.name}.damaged, it is made again", file=sys.stderr)
+        files.set_aside(path)
+        _made_with(path, results, reports).unlink(missing_ok=True)
+    return damaged
+
+
+def _made_with(path: Path, results: Path, reports: Path) -> Path:
+    """An output that the Snakefile knows of the rule that writes this file."""
+    if path.parent.name not in ("tables", "figures"):
+        return path
+    if path.name.startswith("grid-"):
+        return results / "grid.json"
+    if path.parent.name == "tables":
+        return results / "verdicts.json"
+    return reports / "folklore.pdf" if path.stem == "overview" else path.with_suffix(".svg")
+
+
 def _intact(part: Path) -> bool:
     """A part is named by the first digits of its own sum, see `folklore.store`."""
-    return hashlib.sha256(part.read_bytes()).hexdigest().startswith(part.stem)
+    return files.sha256(part).startswith(part.stem)
 
 
 @cache
 def code(rule: str) -> str:
     """Identity of the source that a rule's result depends on, so that an edit makes it again, and only it."""
     paths = [CONF.parent / place for place in BEHIND[rule]]
-    files = sorted(
+    sources = sorted(
         f for path in paths for f in ([path] if path.is_file() else path.rglob("*")) if _is_source(f)
     )
-    return hashlib.sha256(b"".join(f.name.encode() + f.read_bytes() for f in files)).hexdigest()[:16]
+    return hashlib.sha256(b"".join(f.name.encode() + f.read_bytes() for f in sources)).hexdigest()[:16]
 
 
 def _is_source(path: Path) -> bool:
@@ -176,6 +228,10 @@ class Flow:
             for d in sorted({c.run.data for u in self.job(phase, name).units for c in u.cells})
         ]
 
+    def placebo_data(self) -> str:
+        """The data file that the calibration reads."""
+        return f"results/data/{self.plan.config.profile.data or self.plan.config.data.name}.npz"
+
     def results(self) -> list[str]:
         """Everything that judging reads."""
         return [f"results/{phase}/{name}.json" for phase in ("tune", "confirm") for name in self.names(phase)]
@@ -203,3 +259,17 @@ class Flow:
 
     def dataset_code(self, name: str) -> str:
         return datasets.code_digest(name)
+
+
+def main() -> int:
+    """`python -m folklore.workflow`: wait for other workflows here; the exit status."""
+    try:
+        wait_for_others()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

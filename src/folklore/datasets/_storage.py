@@ -21,6 +21,7 @@ import numpy as np
 from folklore.datasets._fetch import gather
 from folklore.datasets.base import ARRAY_NAMES, Arrays, Dataset, digest_of, split
 from folklore.errors import UsageError
+from folklore.files import sha256, vouch, write_result
 
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -42,7 +43,7 @@ def load(name: str, root: Path) -> Arrays:
     except _UNREADABLE as error:
         reason = f"cannot be read ({type(error).__name__})"
         raise UsageError(f"{root / name}.npz {reason}; {_remedy(name, root)}") from error
-    if _shapes(arrays) != note["arrays"]:
+    if digest_of(arrays) != note["digest"]:
         raise UsageError(f"{root / name}.npz does not match {name}.json; {_remedy(name, root)}")
     return Arrays(name=name, digest=note["digest"], classes=note["classes"], **arrays)
 
@@ -103,9 +104,9 @@ def _write(arrays: dict[str, np.ndarray], note: dict[str, Any], work: Path, root
     name = note["name"]
     (root / f"{name}.json").unlink(missing_ok=True)
     np.savez(work / "arrays.npz", **arrays)
+    vouch(root / f"{name}.npz", sha256(work / "arrays.npz"))
     os.replace(work / "arrays.npz", root / f"{name}.npz")
-    (work / "note.json").write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
-    os.replace(work / "note.json", root / f"{name}.json")
+    write_result(root / f"{name}.json", json.dumps(note, indent=1) + "\n")
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

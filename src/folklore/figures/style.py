@@ -9,8 +9,6 @@ do the browser, the slides and Typst show the same letters whatever fonts are in
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +16,8 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from folklore.files import write_result
 
 WIDTH_CM = 16.0
 PNG_DPI = 200
@@ -105,21 +105,7 @@ def save(fig: Figure, stem: Path, alt: str) -> None:
         png = _draw(fig, "png", {"Software": None})
     plt.close(fig)
     for suffix, content in ((".svg", svg), (".png", png), (".txt", (alt.strip() + "\n").encode())):
-        write_atomic(stem.with_name(stem.name + suffix), content)
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step: readers see the old file or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        write_result(stem.with_name(stem.name + suffix), content)
 
 
 def _draw(fig: Figure, form: str, metadata: dict[str, str | None]) -> bytes:

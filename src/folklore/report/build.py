@@ -16,6 +16,7 @@ import typst
 
 from folklore.errors import UsageError
 from folklore.figures import overview, style
+from folklore.files import atomic_write, write_result
 from folklore.report import prose, web
 from folklore.report.document import document, read_grid
 from folklore.report.provenance import provenance
@@ -57,13 +58,13 @@ def render(out: Path, pdf: Path, templates: Path = TEMPLATES) -> None:
     for fault in prose.faults(data):
         log.warning("prose: %s", fault)
     content = json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
-    style.write_atomic(folder / "data.json", content.encode())
+    write_result(folder / "data.json", content)
     page = web.page(data, verdicts, folder, templates, pdf.name, formula_pictures(folder))
-    style.write_atomic(pdf.with_name(PAGE), page.encode())
+    write_result(pdf.with_name(PAGE), page)
     traced = provenance(verdicts, read_grid(out), out / "figures")
-    style.write_atomic(pdf.with_name(TRACES), json.dumps(traced, indent=1, sort_keys=True).encode() + b"\n")
-    style.write_atomic(pdf.with_name(SHEET), compile_pdf(folder, "cheatsheet.typ"))
-    style.write_atomic(pdf, compile_pdf(folder))
+    write_result(pdf.with_name(TRACES), json.dumps(traced, indent=1, sort_keys=True) + "\n")
+    write_result(pdf.with_name(SHEET), compile_pdf(folder, "cheatsheet.typ"))
+    write_result(pdf, compile_pdf(folder))
 
 
 def slides(out: Path, to: Path) -> None:
@@ -73,11 +74,11 @@ def slides(out: Path, to: Path) -> None:
         raise UsageError(f"{folder}: no report was rendered yet; make it with `snakemake --cores all`")
     data = json.loads((folder / "data.json").read_bytes())
     shown = [claim["figure"] for claim in data["claims"] if claim["figure"]] + data["factors"]["figures"]
-    style.write_atomic(to / "slides.pdf", compile_pdf(folder, SLIDES))
+    atomic_write(to / "slides.pdf", compile_pdf(folder, SLIDES))
     for form, options in (("svg", {}), ("png", {"ppi": SLIDE_PPI})):
         pages = _compile(folder / SLIDES, format=form, **options)
         for figure, page in zip(shown, pages if isinstance(pages, list) else [pages], strict=True):
-            style.write_atomic(to / f"{Path(figure['path']).stem}.{form}", page)
+            atomic_write(to / f"{Path(figure['path']).stem}.{form}", page)
 
 
 def compile_pdf(folder: Path, main: str = MAIN) -> bytes:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from folklore.figures import grid as draw
 from folklore.figures import style
+from folklore.files import write_result
 from folklore.frames import Frames
 from folklore.grid import SIX_FACTOR
 from folklore.plan import Plan, make_plan
@@ -76,12 +77,12 @@ def write(
     """Tables, figures, and grid.json with `more` in front."""
     for name, table in tables(result).items():
         text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        style.write_atomic(out / "tables" / f"{name}.csv", text.encode())
+        write_result(out / "tables" / f"{name}.csv", text)
     style.apply()
     for name, (figure, alt) in draw.all_figures(result, factors).items():
         style.save(figure, out / "figures" / name, alt)
     # Last, because it is what says that the analysis is complete.
-    style.write_atomic(out / "grid.json", result.to_json(**more).encode())
+    write_result(out / "grid.json", result.to_json(**more))
 
 
 def lead(result: GridResult) -> list[str]:

@@ -15,12 +15,12 @@ from omegaconf import OmegaConf
 
 from folklore.calibration import calibrate
 from folklore.errors import UsageError
+from folklore.files import write_result
 from folklore.grid import Cell, Study
 from folklore.plan import Plan, make_plan
 from folklore.schema import CONF
 from folklore.stages.command import command
 from folklore.stages.jobs import Trainer, run_single_threaded
-from folklore.store import atomic_write
 from folklore.studies import cells, scaled
 
 SAMPLES = 16_384
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     summary, keys = calibrate(cell, profile.placebo_seeds, count, SEED, Trainer(options.out, Quiet()))
     path = place / f"{options.family}.json" if options.family else place.with_suffix(".json")
     content = {"summary": summary, "run_keys": sorted(keys)}
-    atomic_write(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_result(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
     print(
         f"calibration{f' of {options.family}' if options.family else ''}: false support {summary['false_support']:.1%}"
         f" of {summary['placebo_trials']} placebo claims,"

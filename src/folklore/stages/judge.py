@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from folklore.files import write_result
 from folklore.judging import judge_all
 from folklore.plan import make_plan
 from folklore.stages.command import command, out_and_overrides
-from folklore.store import atomic_write
 
 
 def main(argv: Sequence[str]) -> None:
@@ -35,8 +35,8 @@ def main(argv: Sequence[str]) -> None:
         "p_corrected",
     ]
     table = pd.DataFrame(verdicts["claims"], columns=columns)
-    atomic_write(out / "tables" / "verdicts.csv", table.to_csv(index=False))
-    atomic_write(
+    write_result(out / "tables" / "verdicts.csv", table.to_csv(index=False))
+    write_result(
         out / "verdicts.json",
         json.dumps(verdicts, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
     )
@@ -49,7 +49,7 @@ def _tables(out: Path, claim: dict) -> None:
     for i, one in enumerate(claim["tables"], start=1):
         frames[f"-{i}"] = pd.DataFrame(one["rows"], columns=one["columns"])
     for suffix, table in frames.items():
-        atomic_write(out / "tables" / f"{claim['id']}{suffix}.csv", table.to_csv(index=False))
+        write_result(out / "tables" / f"{claim['id']}{suffix}.csv", table.to_csv(index=False))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ import pandas as pd
 
 from folklore import provenance
 from folklore.choices import read_choices
+from folklore.files import atomic_write
 from folklore.frames import job_runs
 from folklore.grid import SIX_FACTOR
 from folklore.plan import Plan, make_plan
 from folklore.stages.command import command
-from folklore.store import Store, atomic_write
+from folklore.store import Store
 from folklore.studies import wanted_claims
 
 
