@@ -18,11 +18,12 @@ from folklore import cost, datasets
 from folklore.choices import confirming, read_choices
 from folklore.datasets.views import seen
 from folklore.errors import UsageError
+from folklore.files import write_result
 from folklore.grid import Run
 from folklore.plan import Job, Plan, make_plan
-from folklore.progress import Progress
+from folklore.progress import Progress, describe
 from folklore.stages.command import command
-from folklore.store import Store, atomic_write, row
+from folklore.store import Store, row
 
 
 class Trainer:
@@ -50,9 +51,28 @@ class Trainer:
             else:
                 stacks[run.graph].append(run)
         for group in stacks.values():
-            for stack in _even(group, cost.stack_width(group[0])):
-                self._train(stack)
+            self._train_all(group)
         return {key: self.known[key] for key in unique}
+
+    def _train_all(self, group: Sequence[Run]) -> None:
+        """In stacks; halves of them, which give the same numbers, from where the memory does not hold one."""
+        waiting = _even(group, cost.stack_width(group[0]))
+        while waiting:
+            if self._fits(waiting[0]):
+                waiting = waiting[1:]
+            else:
+                width = _half(waiting[0])
+                waiting = [part for stack in waiting for part in _even(stack, width)]
+
+    def _fits(self, stack: Sequence[Run]) -> bool:
+        """Train it, or say that the memory does not hold it."""
+        try:
+            self._train(stack)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            return False
+        return True
 
     def _train(self, stack: Sequence[Run]) -> None:
         from folklore.core.training import train
@@ -92,6 +112,30 @@ def confirm_job(job: Job, plan: Plan, out: Path, train: Trainer) -> dict:
     return {"identity": job.identity, "run_keys": sorted(set(keys))}
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """NumPy's and Python's own, or what torch raises on a GPU and on a processor."""
+    import torch
+
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "can't allocate memory" in str(error)
+
+
+def _half(stack: Sequence[Run]) -> int:
+    """The width to try next, said on a line; UsageError where a run alone is too large."""
+    if len(stack) == 1:
+        raise UsageError(
+            f"model.width={stack[0].width}, batch_size={stack[0].batch_size}: one network alone does not fit into the "
+            "memory; allowed is what fits: lower one of them, or free memory and start the same command again"
+        )
+    width = len(stack) // 2
+    print(
+        f"out of memory with {describe(stack)}: going on with {width} at once, the numbers stay the same",
+        file=sys.stderr,
+        flush=True,
+    )
+    return width
+
+
 def _even(runs: Sequence[Run], most: int) -> list[Sequence[Run]]:
     """Stacks of equal length, none longer than `most`."""
     count = -(-len(runs) // most)
@@ -121,7 +165,7 @@ def main(argv: Sequence[str]) -> None:
     with progress:
         result = tune_job(job, train) if job.phase == "tune" else confirm_job(job, plan, options.out, train)
     train.store.merge()
-    atomic_write(
+    write_result(
         options.out / job.phase / f"{job.name}.json", json.dumps(result, indent=1, sort_keys=True) + "\n"
     )
 
