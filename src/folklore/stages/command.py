@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from folklore.errors import UsageError
+from folklore.errors import UsageError, refused
 from folklore.progress import PARENT
 
 
@@ -23,6 +23,11 @@ def command(main: Callable[[Sequence[str]], None]) -> int:
         main(sys.argv[1:])
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if not (said := refused(error)):
+            raise
+        print(f"error: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: the same command carries on from here", file=sys.stderr)

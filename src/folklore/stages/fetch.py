@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from folklore import datasets
-from folklore.errors import UsageError
+from folklore.errors import UsageError, refused
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.name}: {path}, sha256 {datasets.digest(options.name, options.root)}")
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if not (said := refused(error)):
+            raise
+        print(f"error: {said}", file=sys.stderr)
         return 2
     return 0
 

@@ -9,6 +9,7 @@ again when not. Two copies of the project may take turns at one server, but must
 This is the only package that imports mlflow, and importing it costs about 3 s: import it late.
 """
 
+import logging
 import os
 
 # Before mlflow is imported: its telemetry is on by default, with a server it prints two lines a run, and its
@@ -21,5 +22,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from folklore.tracking.rows import CURVE_POINTS, run_name
 from folklore.tracking.tracker import Counts, StudyCard, Tracker, open_tracker
+
+# what it throws is told in one line; it would log the whole traceback before
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 __all__ = ["CURVE_POINTS", "Counts", "StudyCard", "Tracker", "open_tracker", "run_name"]

@@ -133,6 +133,8 @@ def _remedy(reason: str, address: str) -> str:
         " MLFLOW_TRACKING_URI to another one.",
         "revision identified by": "A newer MLflow wrote it: set MLFLOW_TRACKING_URI to another database.",
         "is locked": "Close the program that holds it and run again.",
+        "disk is full": "Make room and run again.",
+        "disk I/O error": "Make room, or look after the disk, and run again.",
         "readonly": "Make the file and its folder writable, or set MLFLOW_TRACKING_URI to another database.",
         "not a database": "Move the file away; the next run creates it anew.",
         "no such table: alembic_version": "It is no MLflow database: move the file away and run again.",
