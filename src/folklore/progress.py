@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from folklore import cost
+from folklore.files import atomic_write
 from folklore.grid import Run
 from folklore.plan import Job, Plan
-from folklore.store import atomic_write
 
 EVERY = 10.0  # seconds between two lines
 PARENT = "FOLKLORE_PARENT"  # process id of the workflow, set by the Snakefile
@@ -29,7 +29,7 @@ class Progress:
     def __init__(self, out: Path, plan: Plan, job: Job) -> None:
         self.folder, self.plan, self.job = out / "progress", plan, job
         self.runs, self.done, self.trained, self.busy = 0, 0.0, 0.0, 0.0
-        self.started = self.spoke = self.beat = time.time()
+        self.started = self.spoke = self.beat = time.monotonic()  # the clock may be set meanwhile
 
     def __enter__(self) -> Progress:
         self._write(0.0)
@@ -48,12 +48,12 @@ class Progress:
         self.runs += len(stack)
         if trained:
             self.trained += expected
-            self.busy = time.time() - self.started
+            self.busy = time.monotonic() - self.started
             self._write(0.0)
 
     def training(self, stack: Sequence[Run], fraction: float) -> None:
         """A stack is under way; writes and speaks now and then only."""
-        now = time.time()
+        now = time.monotonic()
         if now - self.beat > 2:
             self.beat = now
             self._write(fraction * sum(cost.seconds(run) for run in stack))
@@ -102,7 +102,7 @@ def totals(out: Path, plan: Plan) -> tuple[int, float, float, float | None]:
         runs, done = runs + state["runs"], done + state["done"]
         if state["session"] == session():
             trained, busy = trained + state["trained"], busy + state["busy"]
-            active += time.time() - state["time"] < FRESH
+            active += abs(time.time() - state["time"]) < FRESH
     speed = busy / trained if trained > 0 else None
     left = None if speed is None else (total - done) * speed / max(active, 1)
     return runs, done, total, left
