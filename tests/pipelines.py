@@ -101,7 +101,8 @@ def digests(folder: Path) -> dict[str, str]:
         *(folder / "reports").glob("[!.]*"),
     ]
     shown += [*(folder / "results/tables").glob("*.csv"), *(folder / "results/figures").glob("*.svg")]
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(shown)}
+    shown = sorted(path for path in shown if path.suffix != ".damaged")
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in shown}
 
 
 def tracked(folder: Path) -> list[str]:
