@@ -20,6 +20,7 @@ from folklore.store import Store
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2"]
 NANO = ["--config", "profile=nano"]
+REPORTS = ("folklore.pdf", "index.html", "cheatsheet.pdf", "provenance.json")
 
 
 def new_folder(data: Path, folder: Path) -> Path:
@@ -95,14 +96,10 @@ def parts(folder: Path) -> set[str]:
 
 def digests(folder: Path) -> dict[str, str]:
     """Bytes of all that a reader sees."""
-    shown = [
-        folder / "results/verdicts.json",
-        folder / "results/grid.json",
-        *(folder / "reports").glob("[!.]*"),
-    ]
+    shown = [folder / "results/verdicts.json", folder / "results/grid.json"]
+    shown += [folder / "reports" / name for name in REPORTS]
     shown += [*(folder / "results/tables").glob("*.csv"), *(folder / "results/figures").glob("*.svg")]
-    shown = sorted(path for path in shown if path.suffix != ".damaged")
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in shown}
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(shown)}
 
 
 def tracked(folder: Path) -> list[str]:
