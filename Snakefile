@@ -4,7 +4,7 @@
 #                       '-> track (a mirror in MLflow, beside it)
 from folklore import workflow as folklore_workflow
 
-flow = folklore_workflow.Flow(config)
+flow = folklore_workflow.planned(config)
 # before this process is named as the parent of its jobs: only a workflow of its own is told of another one at work
 if folklore_workflow.heal():
     folklore_workflow.heal_results()
@@ -118,7 +118,7 @@ rule calibrate:
 
 rule calibrate_family:
     input:
-        "results/data/mnist1d.npz",
+        flow.placebo_data(),
     output:
         "results/calibration/{family}.json",
     log:

@@ -108,7 +108,7 @@ BAD = {
     ("budget.updates=-5",): ("budget.updates=-5", "0 or more"),
     ("profile.replicates=1",): ("profile.replicates=1", "2 or more"),
     ("profile.rates=0",): ("profile.rates=0", "1 or more"),
-    ("profile.job_seconds=0",): ("profile.job_seconds=0.0", "above 0"),
+    ("profile.job_seconds=0",): ("profile.job_seconds=0.0", "from 1 to"),
     ("profile.toy=maybe",): ("profile.toy=maybe", "true or false"),
     ("profile.only=small",): ("profile.only=small", "a list"),
     ("batchsize=8",): ("batchsize=8", "did you mean batch_size?", "optimizer.lr"),

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -13,29 +15,60 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from folklore.errors import UsageError
 from folklore.grid import Run
 from folklore.schema import CONF, Config, OptimizerConfig, groups, offered, register
-from folklore.validation import check_override, check_run, one_line, validate
+from folklore.validation import check_override, check_run, one_line, require_scaling, validate
+
+# what Hydra, OmegaConf and PyYAML raise for a file of `conf` that a person has spoiled; AssertionError is Hydra's, for one that is no mapping
+_SPOILT = (
+    HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, AttributeError, AssertionError, OSError,
+)  # fmt: skip
 
 
 def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Config:
     """The configuration of `conf/config.yaml` with overrides. UsageError in one line for whatever is wrong with them."""
+    return completed(composed(overrides, conf), said=overrides)
+
+
+def composed(overrides: Sequence[str] = (), conf: Path = CONF) -> DictConfig:
+    """The same as Hydra gives it, its values not yet looked at."""
     register()
     for override in overrides:
         check_override(override)
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(conf), version_base="1.3"):
-            plain = [part for override in overrides for part in _without_number(override)]
-            config = OmegaConf.to_object(hydra_compose("config", plain))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(_explained(error, overrides)) from None
+    plain = [part for override in overrides for part in _without_number(override)]
+    with _in_one_line(overrides):
+        return _hydra("config", plain, conf)
+
+
+def completed(
+    base: DictConfig, changes: Mapping[str, object] | None = None, said: Sequence[str] = ()
+) -> Config:
+    """What Hydra composed, with changes as a file of `conf` could make them, validated."""
+    with _in_one_line(said):
+        config = OmegaConf.to_object(OmegaConf.merge(base, changes) if changes else base)
     validate(config)
     return config
+
+
+@contextmanager
+def _in_one_line(overrides: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except UsageError:
+        raise
+    except _SPOILT as error:
+        raise UsageError(_explained(error, overrides)) from None
+
+
+def _hydra(name: str, overrides: Sequence[str], conf: Path) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        return hydra_compose(name, list(overrides))
 
 
 def choices() -> dict[str, list[str]]:
@@ -85,16 +118,23 @@ def central_rate(optimizer: str, batch_size: int, norm: str) -> float:
     """Where the tuning grid of this optimizer is centred, from `conf/optimizer`."""
     chosen = _optimizer(optimizer)
     factor = chosen.norm_factor if norm != "none" else 1.0
-    return chosen.lr * (batch_size / 32) ** chosen.batch_exponent * factor
+    rate = chosen.lr * (batch_size / 32) ** chosen.batch_exponent * factor
+    if not 0 < rate < math.inf:
+        raise UsageError(
+            f"optimizer.lr={chosen.lr:g}: allowed is a finite number above 0; see conf/optimizer/{optimizer}.yaml"
+        )
+    return rate
 
 
 @cache
 def _optimizer(name: str) -> OptimizerConfig:
     """The group's own file; composing the whole configuration for it would take ten times as long."""
     register()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_object(hydra_compose(f"optimizer/{name}").optimizer)
+    group = f"optimizer/{name}"
+    with _in_one_line([group]):
+        config = OmegaConf.to_object(_hydra(group, (), CONF).optimizer)
+    require_scaling(config)
+    return config
 
 
 def _without_number(override: str) -> list[str]:
@@ -106,7 +146,9 @@ def _without_number(override: str) -> list[str]:
 
 def _explained(error: Exception, overrides: Sequence[str]) -> str:
     """Hydra's message of several lines as one: what is left for it to find lies in the files of `conf`."""
-    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line.strip() for line in f"{error}\n{error.__cause__ or ''}".splitlines()]
+    key = next((line.partition(":")[2].strip() for line in lines if line.startswith("full_key")), "")
     told = [line for line in lines if line and not line.startswith(("object_type", "full_key"))]
-    found = " ".join(told[:2]) or type(error).__name__
-    return one_line(f"{' '.join(overrides) or 'conf'}: {found}; see conf/config.yaml for keys and values")
+    found = one_line(" ".join(dict.fromkeys(told[:2])) or type(error).__name__, 400)
+    place = one_line(" ".join(overrides)) or "conf"
+    return f"{place}: {f'{key}: ' if key else ''}{found}; allowed are the keys and kinds of values of conf/config.yaml"

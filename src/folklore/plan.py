@@ -17,7 +17,7 @@ from folklore.config import compose
 from folklore.errors import UsageError
 from folklore.grid import Cell, Study, digest
 from folklore.schema import Config
-from folklore.studies import cells, studies
+from folklore.studies import cells, check_only, studies
 
 CHUNK_RUNS = 1500
 
@@ -96,6 +96,8 @@ class Plan:
     def chunks(self) -> list[list[Job]]:
         """Confirming jobs in groups that are imported into the tracker together: few, for an import costs seconds to start."""
         jobs = self.phase("confirm")
+        if not jobs:  # exact claims alone train nothing
+            return []
         count = max(1, min(len(jobs), round(self.runs / CHUNK_RUNS)))
         cuts = [round(len(jobs) * i / count) for i in range(count + 1)]
         return [jobs[a:b] for a, b in pairwise(cuts)]
@@ -113,6 +115,7 @@ class Plan:
 def make_plan(overrides: Sequence[str] = ()) -> Plan:
     """The plan of a profile, from overrides such as `profile=smoke`."""
     config = compose(overrides)
+    check_only(config.profile)
     found = studies(config.profile)
     all_cells = [cell for study in found for cell in cells(study, config)]
     units = _units(all_cells)

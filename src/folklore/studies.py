@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-
-from omegaconf import OmegaConf
 
 from folklore import config as configuration
 from folklore.claims.base import LoadedClaim, discover
 from folklore.config import central_rate
 from folklore.errors import UsageError
-from folklore.grid import FIELDS, Cell, Rates, Run, Study, Variant, arm_label
+from folklore.grid import CONFIRM, FIELDS, PILOT, TUNE, Cell, Rates, Run, Study, Variant, arm_label
 from folklore.schema import CONF, Config, ProfileConfig
-from folklore.validation import check_run
+from folklore.study_files import read_study
+from folklore.validation import check_kinds, check_run, one_line, suggest
 
 LAPTOP_IMAGES, ALL_IMAGES = (
     8192,
@@ -42,35 +41,29 @@ def studies(
 
 def wanted_claims(profile: ProfileConfig) -> list[LoadedClaim]:
     """Claims of this profile: all, or those that its `only` names."""
-    known = {c.id for c in discover()} | {path.stem for path in (CONF / "study").glob("*.yaml")}
-    for name in profile.only:
-        if name not in known:
-            raise UsageError(f"only={name}: no such claim or study; known are {', '.join(sorted(known))}")
+    check_only(profile)
     return [c for c in discover() if _wanted(profile, c.id)]
 
 
-def read_study(path: Path, profile: ProfileConfig) -> Study:
-    """A study written as a file; `cells_from` names a CSV of cells beside it, `factors_from` a file of factors to cross."""
-    raw = OmegaConf.to_container(OmegaConf.load(path))
-    table, factors = raw.pop("cells_from", None), raw.pop("factors_from", None)
-    if "rates" in raw:
-        raw["rates"] = Rates(**raw["rates"])
-    levels = {k: tuple(v) for k, v in OmegaConf.to_container(OmegaConf.load(path.parent / factors)).items()}
-    if profile.grid_cells == 0:
-        return Study(**raw, factors=levels)
-    cells = [_typed(row) for row in csv.DictReader((path.parent / table).read_text().splitlines())]
-    _check_covers(cells, levels, path.parent / table)
-    return Study(**raw, cells=tuple(_fraction(cells, profile.grid_cells)))
+def check_only(profile: ProfileConfig) -> None:
+    """UsageError when `only` names what there is not."""
+    known = sorted({c.id for c in discover()} | {path.stem for path in (CONF / "study").glob("*.yaml")})
+    for name in profile.only:
+        if name not in known:
+            hint = suggest(name, known)
+            raise UsageError(
+                f"only={one_line(name)}: no such claim or study; {hint}allowed are {', '.join(known)}"
+            )
 
 
 def cells(study: Study, base: Config) -> list[Cell]:
     """Every arm of a study and its variants, validated."""
-    profile = base.profile
-    found = [
-        _cell(version, label, levels, base)
-        for label, version in study.versions()
-        for levels in version.levels_of_cells()
-    ]
+    profile, found = base.profile, []
+    for label, version in study.versions():
+        _check_numbers(version)
+        found += [_cell(version, label, levels, base) for levels in version.levels_of_cells()]
+    if not found:
+        raise UsageError(f"study {study.name}: cells=(): allowed is a study with at least one arm")
     labels = {(c.variant, c.label) for c in found}
     for cell in found:
         if cell.leader and (cell.variant, cell.leader) not in labels:
@@ -82,6 +75,24 @@ def cells(study: Study, base: Config) -> list[Cell]:
             f"study {study.name}: two arms of profile {profile.name} are the same; give each its own label or levels"
         )
     return found
+
+
+def _check_numbers(study: Study) -> None:
+    """UsageError for a number of the design that is of no use."""
+    rates = study.rates
+    for key, value, fine, allowed in (
+        ("rates.count", rates.count, rates.count >= 1, "1 or more"),
+        ("rates.octaves", rates.octaves, 0 < rates.octaves <= 100, "a number above 0, at most 100"),
+        ("rates.widen", rates.widen, 0 <= rates.widen <= 100, "0 to 100"),
+        ("rates.center", rates.center, rates.center is None or 0 < rates.center < math.inf, "a finite number above 0"),
+        ("tuning_seeds", study.tuning_seeds, 1 <= study.tuning_seeds <= PILOT - TUNE, f"1 to {PILOT - TUNE}"),
+        ("replicates", study.replicates, 2 <= study.replicates <= TUNE - CONFIRM, f"2 to {TUNE - CONFIRM}"),
+        ("half_replicates", study.half_replicates, study.half_replicates >= 0, "0 or more"),
+        ("samples", study.samples, study.samples >= 0, "0 or more"),
+        ("updates", study.updates, study.updates >= 0, "0 or more"),
+    ):  # fmt: skip
+        if not fine:
+            raise UsageError(f"study {study.name}: {key}={value}: allowed is {allowed}")
 
 
 def scaled(study: Study, profile: ProfileConfig) -> Study:
@@ -132,12 +143,17 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
         )
     start = replace(configuration.run_of(base), lr=0.0, seed=0)
     run = replace(start, **changes)
+    check_kinds(run)
     if "updates" not in changes:
         run = replace(run, updates=max(study.samples // run.batch_size, study.updates, 1))
     if base.profile.full_data and changes.get("n_train") == LAPTOP_IMAGES:
         run = replace(run, n_train=ALL_IMAGES)
     run = _replaced(_budgeted(run, base.profile), base.profile)
-    check_run(run)
+    try:
+        check_run(run)
+    except UsageError as error:
+        place = f"study {study.name}, arm {arm_label(levels)!r}, in profile {base.profile.name}"
+        raise UsageError(f"{error} ({place}, whose data, n_train and budget it takes)") from None
     center = study.rates.center or central_rate(run.optimizer, run.batch_size, run.norm)
     return Cell(
         study=study.name,
@@ -152,8 +168,14 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
         tune_on=study.tune_on,
         target=study.target,
         leader=str(words.get("lr_of", "")),
-        times=float(words.get("lr_times", 1.0)),
+        times=_times(words.get("lr_times", 1.0), study),
     )
+
+
+def _times(value: object, study: Study) -> float:
+    if isinstance(value, int | float) and 0 < value < math.inf:
+        return float(value)
+    raise UsageError(f"study {study.name}: lr_times={value!r}: allowed is a finite number above 0")
 
 
 def _replaced(run: Run, profile: ProfileConfig) -> Run:
@@ -182,28 +204,3 @@ def _named(name: str | None, claims: Iterable[LoadedClaim]) -> Study:
     raise UsageError(
         f"DESIGN={name!r}: no claim defines a study of this name; name an existing one or write a Study"
     )
-
-
-def _typed(row: dict[str, str]) -> dict[str, object]:
-    return {k: type(getattr(Run(), k))(v) for k, v in row.items()}
-
-
-def _check_covers(cells: list[dict], levels: dict[str, tuple], path: Path) -> None:
-    for factor, wanted in levels.items():
-        missing = [level for level in wanted if level not in {cell[factor] for cell in cells}]
-        if missing:
-            raise UsageError(
-                f"{factor}={missing[0]}: in conf/factors.yaml but not in {path.name}; `make design` adds cells for it"
-            )
-    for cell in cells:
-        gone = [f for f, level in cell.items() if level not in levels[f]]
-        if gone:
-            raise UsageError(
-                f"{gone[0]}={cell[gone[0]]}: in {path.name} but not in conf/factors.yaml; `make design` drops its cells"
-            )
-
-
-def _fraction(cells: list[dict], n: int) -> list[dict]:
-    if n >= len(cells):
-        return cells
-    return [cells[i * len(cells) // n] for i in range(n)]

@@ -6,8 +6,9 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from folklore import datasets, levels
+from folklore import combinations, datasets, levels
 from folklore.errors import UsageError
 from folklore.grid import Run
 from folklore.schema import Config, OptimizerConfig, ProfileConfig, groups, keys, leaves, offered
@@ -23,27 +24,41 @@ def check_override(override: str) -> None:
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
         raise UsageError(f"{one_line(override)}: not understood; allowed is KEY=VALUE, such as batch_size=32")
     if key in groups():
-        return _level(key, value if key == "profile" else value.partition("-")[0], offered(key))
+        return _choice(key, value)
     if key not in leaves():
         known = keys()
         raise UsageError(
-            f"{one_line(override)}: no such key; {_suggest(key, known)}allowed are {', '.join(known)}"
+            f"{one_line(override)}: no such key; {suggest(key, known)}allowed are {', '.join(known)}"
         )
     pattern, words = _VALUES[leaves()[key]]
     _require(key, value, re.fullmatch(pattern, value) is not None, words)
 
 
-_WHOLE = r"[+-]?(0|[1-9]\d*)"  # no leading zero: 08 is a slip, or meant as octal
-_NUMBER = r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)"
+def _choice(key: str, value: str) -> None:
+    """What a group offers, perhaps with a number behind a dash."""
+    name, dash, _ = value.partition("-")
+    numbered = bool(dash) and key in (*levels.MODULES, *levels.PACKAGES)
+    _level(key, name if numbered else value, offered(key))
+    if numbered:
+        _check_level(key, value)
+
+
+# Digits of ASCII and not too many of them: Python refuses to read a whole number of over 4,300.
+_WHOLE = r"[+-]?(0|[1-9][0-9]{0,17})"  # no leading zero: 08 is a slip, or meant as octal
+_DIGITS = "[0-9]{0,60}"
+_NUMBER = rf"[+-]?((0|[1-9]{_DIGITS})(\.{_DIGITS})?|\.[0-9]{_DIGITS})([eE][+-]?[0-9]{{1,4}})?|[+-]?(inf|nan)"
+_NAME = r"(?!null\b)[A-Za-z_][A-Za-z0-9_-]*"
 _VALUES = {
-    int: (_WHOLE, "a whole number, without leading zeros"),
-    int | None: (f"{_WHOLE}|null", "a whole number, or null for no limit"),
+    int: (_WHOLE, "a whole number of at most 18 digits, without leading zeros"),
+    int | None: (f"{_WHOLE}|null", "a whole number of at most 18 digits, or null for no limit"),
     float: (_NUMBER, "a number"),
     bool: ("true|false", "true or false"),
-    str: (r"[\w-]+", "a name"),
-    str | None: (r"[\w-]+", "a name"),
-    list[str]: (r"\[[\w,-]*\]", "a list of names, such as [small-batch-best,six-factor]"),
+    str: (_NAME, "a name"),
+    str | None: (f"{_NAME}|null", "a name, or null for none"),
+    list[str]: (rf"\[({_NAME}(,{_NAME})*)?\]", "a list of names, such as [small-batch-best,six-factor]"),
 }
+MOST_UPDATES = 10**8  # the loss of each is kept in memory
+MOST_WEIGHTS = 2**28  # a gigabyte a network
 
 
 def validate(config: Config) -> None:
@@ -54,12 +69,21 @@ def validate(config: Config) -> None:
     enough = max(config.budget.samples // config.batch_size, config.budget.updates) >= 1
     words = f"batch_size = {config.batch_size} or more, or else budget.updates=1 or more"
     _require("budget.samples", config.budget.samples, enough, words)
+    words = f"at most {MOST_UPDATES:,} updates: {MOST_UPDATES * config.batch_size} with batch_size={config.batch_size}"
+    fine = config.budget.samples // config.batch_size <= MOST_UPDATES
+    _require("budget.samples", config.budget.samples, fine, words)
+    _require(
+        "budget.updates",
+        config.budget.updates,
+        config.budget.updates <= MOST_UPDATES,
+        f"at most {MOST_UPDATES}",
+    )
     _require("seed", config.seed, 0 <= config.seed < 2**31, "0 to 2147483647")
-    _require_scaling(config.optimizer)
+    require_scaling(config.optimizer)
     _require_profile(config.profile)
 
 
-def _require_scaling(optimizer: OptimizerConfig) -> None:
+def require_scaling(optimizer: OptimizerConfig) -> None:
     exponent, factor = optimizer.batch_exponent, optimizer.norm_factor
     _require("optimizer.batch_exponent", exponent, abs(exponent) <= 4, "a number from -4 to 4")
     _require("optimizer.norm_factor", factor, 0 < factor < math.inf, "a finite number above 0")
@@ -68,7 +92,7 @@ def _require_scaling(optimizer: OptimizerConfig) -> None:
 def _require_profile(profile: ProfileConfig) -> None:
     _require("profile.budget", profile.budget, 0 < profile.budget < 1e6, "above 0, below 1000000")
     seconds = profile.job_seconds
-    _require("profile.job_seconds", seconds, 0 < seconds < math.inf, "a finite number above 0")
+    _require("profile.job_seconds", seconds, 1 <= seconds <= 1e6, "a number from 1 to 1000000")
     least = {
         "replicates": 2,
         "half_replicates": 0,
@@ -77,6 +101,9 @@ def _require_profile(profile: ProfileConfig) -> None:
         "widen": 0,
     }  # 2: for a spread
     least |= {"n_train": 1, "least_updates": 1, "grid_cells": 0, "placebo_seeds": 10}
+    _level("profile", profile.name, offered("profile"))
+    most = 100_000  # networks of one kind that are trained for the placebo claims
+    _require("profile.placebo_seeds", profile.placebo_seeds, profile.placebo_seeds <= most, f"at most {most}")
     if profile.data is not None:
         _level("profile.data", profile.data, datasets.names())
     for name, fewest in least.items():
@@ -86,6 +113,7 @@ def _require_profile(profile: ProfileConfig) -> None:
 
 def check_run(run: Run) -> None:
     """UsageError for a level that does not exist, a number out of range, or a combination that cannot be trained."""
+    check_kinds(run)
     for factor in (*levels.MODULES, *levels.PACKAGES, "view"):
         _check_level(factor, getattr(run, factor))
     _level("data", run.data, datasets.names())
@@ -95,7 +123,7 @@ def check_run(run: Run) -> None:
         ("data.n_train", 1, 1 << 24),
         ("model.depth", 1, 1000),
         ("model.width", 1, 1 << 16),
-        ("updates", 1, 1 << 40),
+        ("updates", 1, MOST_UPDATES),
         ("loss_points", 1, 10_000),
     ):
         value = getattr(run, key.rsplit(".", 1)[-1])
@@ -111,13 +139,28 @@ def check_run(run: Run) -> None:
     _require(
         "batch_size", run.batch_size, run.batch_size <= run.n_train, f"at most data.n_train = {run.n_train}"
     )
-    if run.norm == "batch":
-        _require(
-            "batch_size",
-            run.batch_size,
-            run.batch_size > 1,
-            "2 or more with norm=batch, whose variance needs two rows",
+    weights = run.depth * run.width**2
+    words = f"fewer units or layers: model.depth={run.depth} of them have {weights:,} weights, at most {MOST_WEIGHTS:,}"
+    _require("model.width", run.width, weights <= MOST_WEIGHTS, words)
+    outputs = run.batch_size * run.width * run.depth
+    words = f"at most {MOST_WEIGHTS // (run.width * run.depth):,} with nets of {run.depth:,} x {run.width:,} units"
+    _require("batch_size", run.batch_size, outputs <= MOST_WEIGHTS, words)
+    for unfit in combinations.unfit(run):
+        raise UsageError(unfit)
+
+
+_KINDS = {key: type(default) for key, default in asdict(Run()).items()}
+
+
+def check_kinds(run: Run) -> None:
+    """UsageError for a value of the wrong kind, which a design that is written in Python may hold."""
+    for key, kind in _KINDS.items():
+        value = getattr(run, key)
+        fine = isinstance(value, int | float if kind is float else kind) and (kind is bool) == isinstance(
+            value, bool
         )
+        _require(key, value, fine, f"a value of kind {kind.__name__}")
+    _require("batch_size", run.batch_size, run.batch_size >= 1, "1 or more")
 
 
 # keys of factors that are not called like their key
@@ -131,9 +174,8 @@ def _check_level(factor: str, value: str) -> None:
     _level(key, name, allowed)
     takes = levels.takes_amount(factor, name)
     _require(key, value, takes == bool(dash), f"{name}-NUMBER" if takes else name)
-    _require(
-        key, value, not dash or re.fullmatch(r"\d+", amount) is not None, f"{name}-NUMBER, a whole number"
-    )
+    written = re.fullmatch(r"0|[1-9][0-9]{0,5}", amount) is not None
+    _require(key, value, not dash or written, f"{name}-NUMBER, a whole number of at most 6 digits")
 
 
 def _require(key: str, value: object, fine: bool, allowed: str) -> None:
@@ -143,15 +185,20 @@ def _require(key: str, value: object, fine: bool, allowed: str) -> None:
 
 def _level(key: str, value: object, allowed: Sequence[str]) -> None:
     if value not in allowed:
-        hint = _suggest(str(value), allowed)
+        hint = suggest(str(value), allowed)
         raise UsageError(f"{key}={one_line(value)}: no such level; {hint}allowed are {', '.join(allowed)}")
 
 
-def one_line(value: object) -> str:
-    """As text on one line, whatever a user has pasted."""
-    return "".join(c if c.isprintable() else " " for c in str(value))
+LONGEST = 200  # characters of a value that a message repeats
 
 
-def _suggest(value: str, allowed: Sequence[str]) -> str:
+def one_line(value: object, longest: int = LONGEST) -> str:
+    """As text on one line, whatever a user has pasted, and however much of it."""
+    text = str(value)
+    text = text if len(text) <= longest else f"{text[:longest]}... ({len(text):,} characters)"
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def suggest(value: str, allowed: Sequence[str]) -> str:
     close = difflib.get_close_matches(value, allowed, n=1)
     return f"did you mean {close[0]}? " if close else ""

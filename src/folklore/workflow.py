@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -25,6 +26,7 @@ from folklore.plan import Job, Plan, make_plan
 from folklore.progress import PARENT
 from folklore.schema import CONF
 from folklore.studies import wanted_claims
+from folklore.validation import one_line, suggest
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # glibc would hand large temporaries back to the system at once and fault every page in again: drawing dropout masks took twice as long
@@ -56,11 +58,28 @@ _held: list[IO[str]] = []
 
 def overrides_of(config: Mapping[str, object]) -> list[str]:
     """Hydra overrides from Snakemake's `--config profile=smoke only=a,b`."""
-    overrides = [f"profile={config.get('profile') or os.environ.get('PROFILE') or 'laptop'}"]
-    if config.get("only"):
-        names = str(config["only"]).replace(" ", ",").split(",")
-        overrides.append(f"profile.only=[{','.join(name for name in names if name)}]")
-    return overrides
+    for key, value in config.items():
+        if key not in ("profile", "only"):
+            raise UsageError(
+                f"{one_line(key)}={one_line(value)}: no such key; {suggest(key, ('profile', 'only'))}"
+                "allowed are profile=NAME and only=CLAIM,CLAIM"
+            )
+    profile, only = (config.get(key) for key in ("profile", "only"))
+    if profile in (None, ""):
+        profile = os.environ.get("PROFILE") or "laptop"
+    overrides = [f"profile={profile}"]
+    return overrides if only in (None, "") else [*overrides, f"profile.only=[{','.join(_names(only))}]"]
+
+
+def _names(only: object) -> list[str]:
+    """The names in `a,b`, `a b` or `[a, b]`."""
+    listed = only if isinstance(only, list) else re.split(r"[,\s]+", str(only))
+    names = [name for name in map(str, listed) if name]
+    if not names or not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) for name in names):
+        raise UsageError(
+            f"only={one_line(only)}: allowed are names of claims, such as only=small-batch-best,six-factor"
+        )
+    return names
 
 
 def prepare_environment() -> None:
@@ -200,6 +219,15 @@ def _is_source(path: Path) -> bool:
         and path.suffix in {".py", ".typ", ".j2", ".yaml", ".csv", ".jsonl", ".bib"}
         and not MADE & set(path.parts)
     )
+
+
+def planned(config: Mapping[str, object]) -> Flow:
+    """The plan; bad input ends the workflow with one line, as it ends every command, and status 2."""
+    try:
+        return Flow(config)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 class Flow:

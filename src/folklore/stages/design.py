@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from folklore.errors import UsageError
 from folklore.schema import CONF
 from folklore.stats.design import Cell, Factors, counts, diagnose, optimise
+from folklore.study_files import read_levels
 
 GRAPH_FACTORS = ("activation", "norm", "batch_size", "optimizer")
 N_GRAPH, PER_GRAPH = 140, 3
@@ -27,13 +26,9 @@ BALANCE = 0.2  # one-way counts may be this far from balanced
 
 def read_factors(path: Path) -> dict[str, list[Any]]:
     """Factor -> levels. Raises UsageError for what cannot be a list of factors."""
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; it lists factor: [levels]")
-    factors = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(factors, dict):
-        raise UsageError(f"{path}: wants lines of the form factor: [levels]")
+    factors = read_levels(path)
     for name, levels in factors.items():
-        if not isinstance(levels, list) or len(levels) < 2 or len(set(map(str, levels))) < len(levels):
+        if len(levels) < 2:
             raise UsageError(f"{path}: {name}: {levels}: give at least two levels, none of them twice")
     missing = [name for name in GRAPH_FACTORS if name not in factors]
     if missing:

@@ -91,7 +91,18 @@ class Trainer:
             self.arrays[run.data] = datasets.load(run.data, self.data_root)
         if (run.data, run.view) not in self.views:
             self.views[run.data, run.view] = seen(self.arrays[run.data], run.view)
+        check_rows(run, self.views[run.data, run.view])
         return self.views[run.data, run.view]
+
+
+def check_rows(run: Run, arrays: datasets.Arrays) -> None:
+    """UsageError where the run asks for more training rows than its view of the data set has."""
+    pool = len(arrays.pool_y)
+    if run.n_train > pool:
+        seen_by = "" if run.view == "plain" else f" as data.view={run.view} shows it"
+        raise UsageError(
+            f"data.n_train={run.n_train}: allowed is at most {pool}, the training rows of {run.data}{seen_by}"
+        )
 
 
 def tune_job(job: Job, train: Trainer) -> dict:

@@ -20,12 +20,13 @@ from rich.progress import BarColumn, TaskProgressColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bar
 
 from folklore import config, datasets, levels, provenance
+from folklore.datasets.views import seen
 from folklore.errors import UsageError
 from folklore.grid import Run
 from folklore.progress import describe
 from folklore.schema import keys
 from folklore.stages.command import command
-from folklore.stages.jobs import Trainer, run_single_threaded
+from folklore.stages.jobs import Trainer, check_rows, run_single_threaded
 from folklore.store import Store
 from folklore.validation import KEYS
 
@@ -83,11 +84,7 @@ def load_data(run: Run, out: Path) -> datasets.Arrays:
         print(f"preparing {run.data} (once)", file=sys.stderr, flush=True)
     datasets.prepare(run.data, root)
     arrays = datasets.load(run.data, root)
-    pool = len(arrays.pool_y)
-    if run.n_train > pool:
-        raise UsageError(
-            f"data.n_train={run.n_train}: allowed is at most {pool}, the training rows of {run.data}"
-        )
+    check_rows(run, seen(arrays, run.view))
     return arrays
 
 
