@@ -9,7 +9,6 @@
 PROFILE ?= laptop
 CORES ?= all
 PORT ?= 5000
-N ?= 80
 SEED ?= 7
 PYTEST_ARGS ?= -n auto --dist loadfile
 
@@ -43,7 +42,7 @@ endif
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report slides test torture ui bench estimate calibrate register design lint lock env clean-env
+.PHONY: report slides test torture fuzz audit ui bench estimate calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env
@@ -60,8 +59,14 @@ test: env
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 
 # Faults on the real pipeline: kills at random moments (N of them, from SEED), and what a machine can refuse. 40 minutes on 2 cores.
+torture: N ?= 80
 torture: env
 	OMP_NUM_THREADS=1 N=$(N) SEED=$(SEED) $(PY) -m pytest -m torture -p no:randomly -rs -s tests
+
+# Bad configurations, data files and claim files: N cases of each kind of test, other ones with another SEED.
+fuzz: N ?= 5000
+fuzz: env
+	FUZZ_CASES=$(N) FUZZ_SEED=$(SEED) OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS) --timeout 3600 tests/test_fuzz_*.py
 
 # The other contestants come first: nothing else needs them.
 bench: env

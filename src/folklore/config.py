@@ -26,7 +26,8 @@ from folklore.validation import check_override, check_run, one_line, require_sca
 
 # what Hydra, OmegaConf and PyYAML raise for a file of `conf` that a person has spoiled; AssertionError is Hydra's, for one that is no mapping
 _SPOILT = (
-    HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, AttributeError, AssertionError, OSError,
+    HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError, OverflowError, TypeError, AttributeError,
+    AssertionError, OSError,
 )  # fmt: skip
 
 

@@ -114,7 +114,11 @@ class Plan:
 
 def make_plan(overrides: Sequence[str] = ()) -> Plan:
     """The plan of a profile, from overrides such as `profile=smoke`."""
-    config = compose(overrides)
+    return plan_of(compose(overrides))
+
+
+def plan_of(config: Config) -> Plan:
+    """The plan of a configuration."""
     check_only(config.profile)
     found = studies(config.profile)
     all_cells = [cell for study in found for cell in cells(study, config)]

@@ -81,7 +81,7 @@ def read_mapping(path: Path, wanted: str) -> dict[str, Any]:
         raise UsageError(f"{path}: no such file; allowed is one with {wanted}")
     try:
         held = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OmegaConfBaseException, YAMLError, ValueError, TypeError, OSError) as error:
+    except (OmegaConfBaseException, YAMLError, RecursionError, ValueError, TypeError, OSError) as error:
         raise UsageError(f"{path}: {one_line(error)}; allowed are {wanted}") from None
     if not isinstance(held, dict) or not held or not all(isinstance(key, str) for key in held):
         raise UsageError(f"{path}: {one_line(held)}: allowed are {wanted}")
@@ -94,7 +94,7 @@ def _fitted(path: Path) -> dict[str, Any]:
     try:
         merged = OmegaConf.merge(OmegaConf.structured(StudyFile), held)
         found = OmegaConf.to_container(merged, throw_on_missing=True)
-    except (OmegaConfBaseException, ValueError, TypeError) as error:
+    except (OmegaConfBaseException, ValueError, OverflowError, TypeError) as error:
         said = [line.strip() for line in str(error).splitlines()]
         key = next((line.partition(":")[2].strip() for line in said if line.startswith("full_key")), "")
         value = OmegaConf.select(OmegaConf.create(held), key) if key in held else held.get(key.split(".")[0])
@@ -138,13 +138,13 @@ def _check_covers(cells: list[dict], levels: Levels, path: Path) -> None:
         missing = [level for level in wanted if level not in {cell.get(factor) for cell in cells}]
         if missing:
             raise UsageError(
-                f"{factor}={missing[0]}: in conf/factors.yaml but not in {path.name}; `make design` adds cells for it"
+                f"{factor}={one_line(missing[0])}: in conf/factors.yaml but not in {path.name}; `make design` adds cells for it"
             )
     for cell in cells:
         gone = [f for f, level in cell.items() if level not in levels.get(f, ())]
         if gone:
             raise UsageError(
-                f"{gone[0]}={cell[gone[0]]}: in {path.name} but not in conf/factors.yaml; `make design` drops its cells"
+                f"{gone[0]}={one_line(cell[gone[0]])}: in {path.name} but not in conf/factors.yaml; `make design` drops its cells"
             )
 
 

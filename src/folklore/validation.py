@@ -28,7 +28,7 @@ def check_override(override: str) -> None:
     if key not in leaves():
         known = keys()
         raise UsageError(
-            f"{one_line(override)}: no such key; {suggest(key, known)}allowed are {', '.join(known)}"
+            f"{one_line(key)}={one_line(value)}: no such key; {suggest(key, known)}allowed are {', '.join(known)}"
         )
     pattern, words = _VALUES[leaves()[key]]
     _require(key, value, re.fullmatch(pattern, value) is not None, words)
@@ -38,7 +38,7 @@ def _choice(key: str, value: str) -> None:
     """What a group offers, perhaps with a number behind a dash."""
     name, dash, _ = value.partition("-")
     numbered = bool(dash) and key in (*levels.MODULES, *levels.PACKAGES)
-    _level(key, name if numbered else value, offered(key))
+    _level(key, value, offered(key), name if numbered else value)
     if numbered:
         _check_level(key, value)
 
@@ -171,7 +171,7 @@ def _check_level(factor: str, value: str) -> None:
     """A level by its name, with a whole number behind a dash where it takes one, and only there."""
     key, allowed = KEYS.get(factor, factor), levels.names(factor)
     name, dash, amount = value.partition("-")
-    _level(key, name, allowed)
+    _level(key, value, allowed, name)
     takes = levels.takes_amount(factor, name)
     _require(key, value, takes == bool(dash), f"{name}-NUMBER" if takes else name)
     written = re.fullmatch(r"0|[1-9][0-9]{0,5}", amount) is not None
@@ -183,8 +183,9 @@ def _require(key: str, value: object, fine: bool, allowed: str) -> None:
         raise UsageError(f"{key}={one_line(value)}: allowed is {allowed}")
 
 
-def _level(key: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
+def _level(key: str, value: object, allowed: Sequence[str], name: object = None) -> None:
+    """name: of the level, where the value has a number, too."""
+    if (value if name is None else name) not in allowed:
         hint = suggest(str(value), allowed)
         raise UsageError(f"{key}={one_line(value)}: no such level; {hint}allowed are {', '.join(allowed)}")
 
