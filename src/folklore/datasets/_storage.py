@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import lzma
 import os
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,7 +25,10 @@ from folklore.datasets.base import ARRAY_NAMES, Arrays, Dataset, digest_of, spli
 from folklore.errors import UsageError
 from folklore.files import sha256, vouch, write_result
 
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, NotImplementedError, RuntimeError,
+    SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 
 
 def prepare(dataset: Dataset, code: str, root: Path) -> Path:
@@ -52,10 +57,19 @@ def read_note(name: str, root: Path) -> dict[str, Any]:
     """The note beside the arrays; UsageError when there is none or it is damaged."""
     try:
         note = json.loads((root / f"{name}.json").read_text(encoding="utf-8"))
-        return {
-            key: note[key] for key in ("name", "digest", "classes", "code", "arrays", "source", "licence")
+        kinds = {
+            "name": str,
+            "digest": str,
+            "classes": int,
+            "code": str,
+            "arrays": dict,
+            "source": str,
+            "licence": str,
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not all(isinstance(note[key], kind) for key, kind in kinds.items()):
+            raise TypeError("a note of another kind")
+        return {key: note[key] for key in kinds}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"data={name}: nothing usable in {root}; {_remedy(name, root)}") from error
 
 
@@ -78,10 +92,28 @@ def _build(dataset: Dataset, code: str, root: Path) -> None:
     work.mkdir()
     try:
         contents, source = gather(dataset, work)
-        arrays = split(dataset, dataset.read(contents))
+        arrays = _arrays(dataset, contents, source)
         _write(arrays, _note(dataset, code, source, arrays), work, root)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _arrays(dataset: Dataset, contents: dict[str, bytes], source: str) -> dict[str, np.ndarray]:
+    """The splits; UsageError where the files hold something else than the data set says of itself."""
+    remedy = f"allowed are the files that src/folklore/datasets/{dataset.name}.py describes; these came from {source}"
+    try:
+        with np.errstate(all="ignore"):
+            arrays = split(dataset, dataset.read(contents))
+    except (*_UNREADABLE, ArithmeticError, LookupError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UsageError(f"data={dataset.name}: its files cannot be read ({said}); {remedy}") from error
+    for part in ("pool", "val", "test"):
+        x, y = arrays[f"{part}_x"], arrays[f"{part}_y"]
+        fits = x.ndim == 2 and x.shape == (len(y), dataset.inputs) and y.ndim == 1 and len(y) > 0
+        if not fits or not np.isfinite(x).all() or not 0 <= y.min() <= y.max() < dataset.classes:
+            wanted = f"finite inputs ({dataset.inputs} a row) with labels from 0 to {dataset.classes - 1}"
+            raise UsageError(f"data={dataset.name}: its {part} rows are not {wanted}; {remedy}")
+    return arrays
 
 
 def _note(dataset: Dataset, code: str, source: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
