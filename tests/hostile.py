@@ -69,7 +69,7 @@ def refused(error: UsageError, *named: str) -> str:
     said = str(error)
     assert said.isprintable(), said[:200]
     assert len(said) <= LONGEST, said[:200]
-    assert re.search(r"allowed|did you mean|make design|give|make it by|By hand: put", said), said
+    assert re.search(r"allowed|did you mean|make design|give|make it by|By hand: put|mend", said), said
     assert not named or any(name and name in said for name in named), (said, named)
     return said
 

@@ -9,17 +9,64 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from folklore.claims.base import Criterion, LoadedClaim
+from folklore.errors import UsageError
 from folklore.schema import CONF
+from folklore.study_files import read_mapping
+from folklore.validation import one_line
 
-REGISTER = CONF / "criteria.jsonl"
+REGISTER, FAMILIES = CONF / "criteria.jsonl", CONF / "families.yaml"
+_REMEDY = "allowed are lines that `make register` has appended; take the file back from git"
 
 
 def read(path: Path = REGISTER) -> list[dict]:
-    """All registered versions, oldest first."""
-    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+    """All registered versions, oldest first. UsageError for a line that is no registration."""
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except ValueError as error:
+        raise UsageError(f"{path}: no text ({error}); {_REMEDY}") from None
+    return [_entry(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line]
+
+
+def _entry(line: str, place: str) -> dict:
+    try:
+        entry = json.loads(line)
+        if not all(isinstance(entry[key], str) for key in ("claim", "hash", "commit", "reason")):
+            raise TypeError("claim, hash, commit and reason are texts")
+        criterion_of(entry)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"{place}: {one_line(line, 80)}: {one_line(error)}; {_REMEDY}") from None
+    return entry
+
+
+def unregistered(claims: Iterable[LoadedClaim]) -> list[str]:
+    """A line for each claim whose criterion is not on file as it stands."""
+    entries = read()
+    return [
+        f"{claim.file}: its criterion is not registered; register it before its runs by: make register REASON=why"
+        for claim in claims
+        if current(claim, entries) is None
+    ]
+
+
+@cache
+def families(path: Path = FAMILIES) -> dict[str, list[str]]:
+    """The frozen families of claims. UsageError where they are no lists of ids, or hold one twice."""
+    held = read_mapping(path, "lines of the form family: [claims]")
+    members: list[object] = []
+    for family, listed in held.items():
+        if not isinstance(listed, list) or not all(isinstance(member, str) for member in listed):
+            raise UsageError(f"{path}: {family}={one_line(listed)}: allowed is a list of claims")
+        members += listed
+    twice = sorted({member for member in members if members.count(member) > 1})
+    if twice:
+        raise UsageError(f"{path}: {twice[0]}: there twice; allowed is each claim in one family")
+    return held
 
 
 def versions(claim: LoadedClaim, entries: Iterable[dict]) -> list[dict]:

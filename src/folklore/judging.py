@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
 
 from folklore import cost, criteria, datasets, provenance
+from folklore.claim_calls import finding_of
 from folklore.claims.base import LECTURES, LoadedClaim
 from folklore.frames import Frames
 from folklore.grid import FIELDS, Run, Study
 from folklore.plan import Plan
-from folklore.schema import CONF
 from folklore.stats.estimates import power, replicates_for
 from folklore.stats.findings import Check, Finding
 from folklore.stats.verdicts import ALPHA, Verdict, holm
@@ -33,7 +32,7 @@ def judge_all(plan: Plan, out: Path) -> dict:
     """Everything that `verdicts.json` holds."""
     frames, claims, entries = Frames(plan, out), wanted_claims(plan.config.profile), criteria.read()
     studies = {claim.id: frames.study(claim.study) if claim.study else None for claim in claims}
-    findings = {claim.id: claim.module.judge(studies[claim.id], claim.criterion) for claim in claims}
+    findings = {claim.id: finding_of(claim, studies[claim.id]) for claim in claims}
     corrected = corrected_p(claims, findings)
     commit, dirty = provenance.commit()
     judged = [_entry(plan, c, studies[c.id], findings[c.id], corrected.get(c.id), entries) for c in claims]
@@ -55,7 +54,7 @@ def judge_all(plan: Plan, out: Path) -> dict:
 
 def corrected_p(claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]) -> dict[str, float]:
     """Holm-corrected p-values by claim, each family at its frozen size."""
-    frozen = OmegaConf.to_container(OmegaConf.load(CONF / "families.yaml"))
+    frozen = criteria.families()
     corrected: dict[str, float] = {}
     for family in sorted({c.claim.family for c in claims}):
         p = {
@@ -159,7 +158,7 @@ def seconds(runs: pd.DataFrame) -> float:
 
 def family_size(family: str) -> int:
     """Members of the frozen family: the level of the strictest step of Holm's correction."""
-    return max(1, len(OmegaConf.load(CONF / "families.yaml").get(family, [])))
+    return max(1, len(criteria.families().get(family, [])))
 
 
 def flipped(main: Verdict, other: Verdict) -> bool:
@@ -302,7 +301,7 @@ def _criterion(claim: LoadedClaim, runs: pd.DataFrame | None, finding: Finding, 
             verdict = finding.verdict(claim.criterion.delta, None)
         else:
             old = criteria.criterion_of(entry)
-            verdict = claim.module.judge(runs, old).verdict(old.delta, None)
+            verdict = finding_of(claim, runs, old).verdict(old.delta, None)
         history.append({k: entry[k] for k in ("hash", "commit", "reason")} | {"verdict": verdict.verdict})
     return {
         "hash": claim.criterion_hash,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +28,18 @@ def studies(
 ) -> list[Study]:
     """The studies to train, by name: each claim's own, and the files of `conf/study`."""
     claims = discover() if claims is None else claims
+    _check_names(claims)
     own = [c.design for c in claims if isinstance(c.design, Study) and _wanted(profile, c.id, c.design.name)]
     shared = [
-        _named(c.study, claims)
-        for c in claims
-        if isinstance(c.design, str) and _wanted(profile, c.id, c.study)
+        _named(c, claims) for c in claims if isinstance(c.design, str) and _wanted(profile, c.id, c.study)
     ]
     filed = [read_study(path, profile) for path in sorted((conf / "study").glob("*.yaml"))]
+    taken = {c.design.name: c.file for c in claims if isinstance(c.design, Study)}
+    for study in filed:
+        if study.name in taken:
+            raise UsageError(
+                f"conf/study: name={study.name}: allowed is a name of its own; {taken[study.name]} has this one"
+            )
     found = {s.name: s for s in [*own, *shared, *(s for s in filed if _wanted(profile, s.name))]}
     return [scaled(found[name], profile) for name in sorted(found)]
 
@@ -68,7 +73,7 @@ def cells(study: Study, base: Config) -> list[Cell]:
     for cell in found:
         if cell.leader and (cell.variant, cell.leader) not in labels:
             raise UsageError(
-                f"study {study.name}: lr_of={cell.leader}: no such arm; name the label of an arm of the study"
+                f"study {study.name}: lr_of={cell.leader}: no such arm; allowed is the label of an arm of the study"
             )
     if len({c.key for c in found}) != len(found):
         raise UsageError(
@@ -142,17 +147,10 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
             f"study {study.name}: {sorted(unknown)[0]}: no such factor; allowed are {', '.join(FIELDS)}"
         )
     start = replace(configuration.run_of(base), lr=0.0, seed=0)
-    run = replace(start, **changes)
-    check_kinds(run)
-    if "updates" not in changes:
-        run = replace(run, updates=max(study.samples // run.batch_size, study.updates, 1))
-    if base.profile.full_data and changes.get("n_train") == LAPTOP_IMAGES:
-        run = replace(run, n_train=ALL_IMAGES)
-    run = _replaced(_budgeted(run, base.profile), base.profile)
     try:
-        check_run(run)
+        run = _run(replace(start, **changes), study, base.profile, changes)
     except UsageError as error:
-        place = f"study {study.name}, arm {arm_label(levels)!r}, in profile {base.profile.name}"
+        place = f"study {study.name}, arm {one_line(arm_label(levels))!r}, in profile {base.profile.name}"
         raise UsageError(f"{error} ({place}, whose data, n_train and budget it takes)") from None
     center = study.rates.center or central_rate(run.optimizer, run.batch_size, run.norm)
     return Cell(
@@ -170,6 +168,18 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
         leader=str(words.get("lr_of", "")),
         times=_times(words.get("lr_times", 1.0), study),
     )
+
+
+def _run(run: Run, study: Study, profile: ProfileConfig, changes: Mapping[str, object]) -> Run:
+    """The run of an arm under the study's budget and the profile's, validated."""
+    check_kinds(run)
+    if "updates" not in changes:
+        run = replace(run, updates=max(study.samples // run.batch_size, study.updates, 1))
+    if profile.full_data and changes.get("n_train") == LAPTOP_IMAGES:
+        run = replace(run, n_train=ALL_IMAGES)
+    run = _replaced(_budgeted(run, profile), profile)
+    check_run(run)
+    return run
 
 
 def _times(value: object, study: Study) -> float:
@@ -197,10 +207,22 @@ def _wanted(profile: ProfileConfig, *names: str | None) -> bool:
     return not profile.only or any(name in profile.only for name in names)
 
 
-def _named(name: str | None, claims: Iterable[LoadedClaim]) -> Study:
+def _check_names(claims: Iterable[LoadedClaim]) -> None:
+    """UsageError where two claims define a study of one name: one of them would be trained for both."""
+    first: dict[str, LoadedClaim] = {}
     for claim in claims:
-        if isinstance(claim.design, Study) and claim.design.name == name:
-            return claim.design
-    raise UsageError(
-        f"DESIGN={name!r}: no claim defines a study of this name; name an existing one or write a Study"
-    )
+        if isinstance(claim.design, Study) and first.setdefault(claim.design.name, claim) is not claim:
+            other = first[claim.design.name].file
+            raise UsageError(
+                f"{claim.file}: DESIGN.name={claim.design.name}: allowed is a name of its own; {other} has this one (share it by its name)"
+            )
+
+
+def _named(claim: LoadedClaim, claims: Iterable[LoadedClaim]) -> Study:
+    known = {c.design.name: c.design for c in claims if isinstance(c.design, Study)}
+    if claim.study not in known:
+        hint = suggest(str(claim.study), sorted(known))
+        raise UsageError(
+            f"{claim.file}: DESIGN={claim.design!r}: no claim defines a study of this name; {hint}allowed is an existing one or a Study"
+        )
+    return known[claim.study]

@@ -19,7 +19,7 @@ from typing import IO
 
 from omegaconf import OmegaConf
 
-from folklore import datasets, files
+from folklore import criteria, datasets, files
 from folklore.errors import UsageError, refused
 from folklore.grid import SIX_FACTOR
 from folklore.plan import Job, Plan, make_plan
@@ -224,10 +224,13 @@ def _is_source(path: Path) -> bool:
 def planned(config: Mapping[str, object]) -> Flow:
     """The plan; bad input ends the workflow with one line, as it ends every command, and status 2."""
     try:
-        return Flow(config)
+        flow = Flow(config)
+        warnings = criteria.unregistered(wanted_claims(flow.plan.config.profile))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    print(*(f"warning: {line}" for line in warnings), sep="\n", end="\n" * bool(warnings), file=sys.stderr)
+    return flow
 
 
 class Flow:

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from types import ModuleType
 
+from folklore.errors import UsageError
 from folklore.grid import Study, digest
 
 LECTURES = {
@@ -31,6 +32,7 @@ LECTURES = {
     3: "Deep Learning Clinic 7, Tricks and Tips (Sun, 2018)",
     4: "Backpropagation, optimizers, normalisation, regularisation (course slides)",
 }
+KINDS = ("S", "E", "E+S", "Q")
 FAMILIES = (
     "initialisation",
     "activations",
@@ -108,6 +110,11 @@ class LoadedClaim:
     module: ModuleType
 
     @property
+    def file(self) -> str:
+        """Where it is written, for messages."""
+        return _file(self.module.__name__.rsplit(".", 1)[-1])
+
+    @property
     def study(self) -> str | None:
         """Name of the study that serves this claim."""
         return self.design.name if isinstance(self.design, Study) else self.design
@@ -123,21 +130,41 @@ class LoadedClaim:
 
 @cache
 def discover() -> tuple[LoadedClaim, ...]:
-    """All claims of this package, by id."""
+    """All claims of this package, by id. UsageError for a file that does not keep the contract, and for two claims of one id."""
+    from folklore.claims._contract import imported
+
     package = importlib.import_module("folklore.claims")
     stems = [
         m.name
         for m in pkgutil.iter_modules(package.__path__)
         if m.name != "base" and not m.name.startswith("_")
     ]
-    return tuple(load(importlib.import_module(f"folklore.claims.{stem}")) for stem in sorted(stems))
+    for stem in stems:
+        if stem != stem.replace("-", "_") and stem.replace("-", "_") in stems:
+            raise UsageError(
+                f"{_file(stem)}: id={stem}: allowed is an id that no other file has; rename one of the two"
+            )
+    return tuple(load(imported(stem)) for stem in sorted(stems))
 
 
 def load(module: ModuleType) -> LoadedClaim:
-    """Read one claim module."""
+    """Read one claim module. UsageError in one line where it does not keep the contract."""
+    from folklore.claims._contract import check
+
+    stem = module.__name__.rsplit(".", 1)[-1]
+    check(module, _file(stem))
     title, *rest = inspect.cleandoc(module.__doc__ or "").split("\n\n")
     paragraphs = tuple(" ".join(part.split()) for part in rest)
-    identity = module.__name__.rsplit(".", 1)[-1].replace("_", "-")
     return LoadedClaim(
-        identity, title.strip().rstrip("."), paragraphs, module.CLAIM, module.DESIGN, module.CRITERION, module
+        stem.replace("_", "-"),
+        title.strip().rstrip("."),
+        paragraphs,
+        module.CLAIM,
+        module.DESIGN,
+        module.CRITERION,
+        module,
     )
+
+
+def _file(stem: str) -> str:
+    return f"src/folklore/claims/{stem}.py"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from folklore.claim_calls import finding_of, plot_of
 from folklore.figures import style
 from folklore.frames import Frames
 from folklore.plan import make_plan
@@ -28,8 +29,7 @@ def main(argv: Sequence[str]) -> None:
     style.apply()
     for claim in claims:
         runs = frames.study(claim.study) if claim.study else None
-        finding = claim.module.judge(runs, claim.criterion)
-        figure, alt = claim.module.plot(runs, finding)
+        figure, alt = plot_of(claim, runs, finding_of(claim, runs))
         style.save(figure, options.out / "figures" / claim.id, alt)
 
 
