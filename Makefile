@@ -63,6 +63,18 @@ torture: N ?= 80
 torture: env
 	OMP_NUM_THREADS=1 N=$(N) SEED=$(SEED) $(PY) -m pytest -m torture -p no:randomly -rs -s tests
 
+# Known weaknesses of the pins, by pip-audit in an environment of its own: it is no pin of ours, and must not move one.
+AUDIT := .venv-audit
+audit:
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install -qq --disable-pip-version-check \
+	  pip-audit >$(AUDIT)/log 2>&1; } || { rm -rf $(AUDIT); \
+	  echo "error: pip-audit: cannot be installed from pip's index here; run make audit where PyPI can be reached" >&2; exit 2; }
+	@{ grep '^torch==' requirements.in; sed -nE 's/^([A-Za-z0-9][^\]*[^ \]) *\?$$/\1/p' requirements.lock; } > $(AUDIT)/pins.txt; \
+	$(AUDIT)/bin/pip-audit -r $(AUDIT)/pins.txt --no-deps --disable-pip --progress-spinner off 2>$(AUDIT)/log; found=$$?; \
+	if grep -qE 'ConnectionError|Connection refused|Max retries|Name or service|ServiceError|timed out' $(AUDIT)/log; then \
+	  echo "error: pip-audit: its source (pypi.org) cannot be reached; run make audit where it can" >&2; exit 2; fi; \
+	cat $(AUDIT)/log; exit $$found
+
 # Bad configurations, data files and claim files: N cases of each kind of test, other ones with another SEED.
 fuzz: N ?= 5000
 fuzz: env

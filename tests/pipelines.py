@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from folklore.store import Store
+from hostile import as_a_user_has_it
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2"]
@@ -30,7 +31,9 @@ def new_folder(data: Path, folder: Path) -> Path:
 
 
 def environment(project: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(project / "src"), "PROFILE": ""}
+    """A user's, with a guard in every process that notes connections in the file CONNECTIONS (see tests/guard)."""
+    path = os.pathsep.join(map(str, (ROOT / "tests" / "guard", project / "src")))
+    return as_a_user_has_it() | {"PYTHONPATH": path, "PROFILE": ""}
 
 
 def snakemake(
@@ -43,7 +46,7 @@ def snakemake(
     """The workflow to its end. `before`: words in front of the command, such as `unshare -n`."""
     command = [*before, *SNAKEMAKE, "--directory", str(folder), *arguments]
     command[command.index("-s") + 1] = str(project / "Snakefile")
-    env = environment(project) if env is None else env
+    env = environment(project) | {"CONNECTIONS": str(folder / "connections")} if env is None else env
     return subprocess.run(command, capture_output=True, text=True, timeout=550, env=env, cwd=folder)
 
 

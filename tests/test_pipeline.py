@@ -42,6 +42,11 @@ def test_everything_that_is_promised_is_there(done: Path) -> None:
     assert verdicts["runs"] == len(keys_of(done))
 
 
+def test_nothing_leaves_this_machine(done: Path) -> None:
+    """Every process of the pipeline was guarded (see tests/guard); digits are at hand, so that nothing had to be fetched."""
+    assert not (done / "connections").exists(), (done / "connections").read_text()
+
+
 def test_a_figure_is_traced_to_every_run_behind_it(done: Path) -> None:
     verdicts = json.loads((done / "results/verdicts.json").read_text())
     claim = next(c for c in verdicts["claims"] if c["id"] == "he-vs-glorot-relu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +88,7 @@ def _check_numbers(study: Study) -> None:
         ("rates.count", rates.count, rates.count >= 1, "1 or more"),
         ("rates.octaves", rates.octaves, 0 < rates.octaves <= 100, "a number above 0, at most 100"),
         ("rates.widen", rates.widen, 0 <= rates.widen <= 100, "0 to 100"),
-        ("rates.center", rates.center, rates.center is None or 0 < rates.center < math.inf, "a finite number above 0"),
+        ("rates.center", rates.center, rates.center is None or 0 < rates.center < 1e300, "a finite number above 0"),
         ("tuning_seeds", study.tuning_seeds, 1 <= study.tuning_seeds <= PILOT - TUNE, f"1 to {PILOT - TUNE}"),
         ("replicates", study.replicates, 2 <= study.replicates <= TUNE - CONFIRM, f"2 to {TUNE - CONFIRM}"),
         ("half_replicates", study.half_replicates, study.half_replicates >= 0, "0 or more"),
@@ -183,7 +182,7 @@ def _run(run: Run, study: Study, profile: ProfileConfig, changes: Mapping[str, o
 
 
 def _times(value: object, study: Study) -> float:
-    if isinstance(value, int | float) and 0 < value < math.inf:
+    if isinstance(value, int | float) and 0 < value < 1e300:
         return float(value)
     raise UsageError(f"study {study.name}: lr_times={value!r}: allowed is a finite number above 0")
 

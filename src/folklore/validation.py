@@ -156,9 +156,9 @@ def check_kinds(run: Run) -> None:
     """UsageError for a value of the wrong kind, which a design that is written in Python may hold."""
     for key, kind in _KINDS.items():
         value = getattr(run, key)
-        fine = isinstance(value, int | float if kind is float else kind) and (kind is bool) == isinstance(
-            value, bool
-        )
+        fine = isinstance(value, int | float if kind is float else kind)
+        fine = fine and (kind is bool) == isinstance(value, bool)
+        fine = fine and not (isinstance(value, int) and abs(value) >= 10**18)
         _require(key, value, fine, f"a value of kind {kind.__name__}")
     _require("batch_size", run.batch_size, run.batch_size >= 1, "1 or more")
 

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, replace
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before mlflow is imported
 
 import hydra
 import mlflow
