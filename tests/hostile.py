@@ -74,6 +74,24 @@ def refused(error: UsageError, *named: str) -> str:
     return said
 
 
+def as_a_user_has_it() -> dict[str, str]:
+    """The environment without what switches MLflow's telemetry off, or tells MLflow that it is being tested and should keep still."""
+    signs = (
+        "MLFLOW_DISABLE_TELEMETRY",
+        "DO_NOT_TRACK",
+        "PYTEST_",
+        "CI",
+        "GITHUB_",
+        "GITLAB_",
+        "RUNBOT_",
+        "BUILDKITE",
+        "TF_BUILD",
+        "TRAVIS",
+        "JENKINS_",
+    )
+    return {name: value for name, value in os.environ.items() if not name.startswith(signs)}
+
+
 @pytest.fixture
 def nothing_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An empty working directory that has to stay empty."""

@@ -110,6 +110,20 @@ REFUSED = [
     ({"norm": "ghost-2", "batch_size": 1}, "batch_size=1: allowed is 2 or more with norm=ghost-2"),
     ({"width": 65536, "depth": 1000}, "model.width=65536"),
     ({"n_train": 60000, "batch_size": 60000, "width": 10000, "depth": 2}, "batch_size=60000: allowed is at most 13,421"),
+    ({"model": "cnn", "procedure": "autoencoder"}, "model=cnn: allowed with procedure=autoencoder"),
+    ({"model": "rnn", "procedure": "subsample-16"}, "model=rnn: allowed with procedure=subsample-16"),
+    ({"model": "cnn", "procedure": "thinned"}, "model=cnn: allowed with procedure=thinned"),
+    ({"activation": "maxout", "procedure": "fallback-5"}, "activation=maxout: allowed with procedure=fallback-5"),
+    ({"activation": "maxout", "procedure": "subsample-16"}, "activation=maxout: allowed with procedure=subsample-16"),
+    ({"activation": "maxout", "model": "no_activation"}, "activation=maxout: allowed with model=no_activation"),
+    ({"model": "no_activation", "probe": "dead"}, "model=no_activation: allowed with probe=dead"),
+    ({"model": "rnn", "probe": "twins-5"}, "model=rnn: allowed with probe=twins-5"),
+    ({"model": "rnn_stepwise", "mask": "inputs"}, "model=rnn_stepwise: allowed with mask=inputs"),
+    ({"norm": "ghost-0"}, "norm=ghost-0: allowed is ghost-NUMBER with a number from 1"),
+    ({"procedure": "cross_validation-1"}, "procedure=cross_validation-1"),
+    ({"procedure": "subsample-0"}, "procedure=subsample-0"),
+    ({"probe": "ensemble-0"}, "probe=ensemble-0"),
+    ({"view": "twin_inputs-101"}, "data.view=twin_inputs-101"),
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from folklore.report.build import PAGE, render
 from folklore.store import Store
+from hostile import as_a_user_has_it
 from test_fuzz_data import Trap
 from test_report import flat, read_pages, verdicts, write_grid, write_results
 from test_report_web import Page
@@ -243,7 +244,7 @@ def guarded(code: str, folder: Path, **more: str) -> list[str]:
     """Attempts of this code to leave the machine."""
     log = folder / "connections"
     path = os.pathsep.join(map(str, (GUARD, ROOT / "src")))
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_DISABLE_TELEMETRY"}
+    environment = as_a_user_has_it()
     environment |= {"PYTHONPATH": path, "CONNECTIONS": str(log), **more}
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=folder, check=True, timeout=120)
     return log.read_text().splitlines() if log.exists() else []
@@ -264,6 +265,12 @@ with socket.create_server(("127.0.0.1", 0)) as server:
     socket.create_connection(server.getsockname()).close()
 """
     assert len(guarded(code, tmp_path)) == 3
+
+
+def test_mlflows_telemetry_would_leave(tmp_path: Path) -> None:
+    """Left to itself it has a client: else the tests below would show nothing."""
+    code = "import mlflow; from mlflow.telemetry import get_telemetry_client; assert get_telemetry_client() is not None"
+    guarded(code, tmp_path)
 
 
 @pytest.mark.parametrize("module", ["folklore.tracking", "folklore.bench.hydra_sweep"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from folklore import workflow
+from folklore.stages.calibrate import placebo
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -118,9 +119,18 @@ def test_every_job_is_planned_before_anything_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", ["nano", "laptop"])
 def test_the_calibration_waits_for_the_data_that_it_reads(profile: str) -> None:
     """On one core it came before the data of `nano` were there, and failed."""
-    from folklore.stages.calibrate import STUDY
-    from folklore.studies import cells, scaled
-
     flow = workflow.Flow({"profile": profile})
-    (cell,) = cells(scaled(STUDY, flow.plan.config.profile), flow.plan.config)
-    assert flow.placebo_data() == f"results/data/{cell.run.data}.npz"
+    for family in (None, *flow.placebo_families):
+        assert flow.placebo_data() == f"results/data/{placebo(flow.plan, family).run.data}.npz"
+
+
+def test_exact_claims_alone_train_nothing_but_the_calibration() -> None:
+    """And that on the profile's own data set."""
+    flow = workflow.Flow({"profile": "nano", "only": "backprop-w1"})
+    assert (flow.names("tune"), flow.names("confirm"), flow.chunks()) == ([], [], [])
+    assert flow.placebo_data() == "results/data/digits.npz"
+    assert (
+        workflow.Flow({"profile": "laptop", "only": "backprop-w1"}).placebo_data()
+        == "results/data/mnist1d.npz"
+    )
+    assert (ROOT / "Snakefile").read_text().count("flow.placebo_data(),") == 2
