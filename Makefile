@@ -46,7 +46,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 .DEFAULT_GOAL := report
 
 report: env
-	@$(PY) -m folklore.workflow
+	@$(PY) -m folklore.recovery
 	$(PY) -m snakemake --cores $(CORES) --config profile=$(PROFILE)
 	@$(PY) -m folklore.stages.summary
 

@@ -2,12 +2,13 @@
 #
 #   fetch -> tune -> confirm -> judge, draw, analyse -> render
 #                       '-> track (a mirror in MLflow, beside it)
+from folklore import recovery
 from folklore import workflow as folklore_workflow
 
 flow = folklore_workflow.planned(config)
 # before this process is named as the parent of its jobs: only a workflow of its own is told of another one at work
-if folklore_workflow.heal():
-    folklore_workflow.heal_results()
+if recovery.heal():
+    recovery.heal_results()
 folklore_workflow.prepare_environment()
 code = folklore_workflow.code
 

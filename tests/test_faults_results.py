@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from folklore import datasets, files, workflow
+from folklore import datasets, files, recovery
 from folklore.choices import read_choices
 from folklore.errors import UsageError
 from folklore.plan import make_plan
@@ -77,7 +77,7 @@ def test_damage_is_named_and_made_again(
     place: str, damage: Callable[[Path], None], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(Path(place))
-    assert workflow.heal_results() == [Path(place)]
+    assert recovery.heal_results() == [Path(place)]
     named = [line for line in capsys.readouterr().err.splitlines() if place in line]
     assert len(named) == 1
     assert not Path(place).exists()
@@ -90,7 +90,7 @@ def test_damage_is_named_and_made_again(
 def test_sound_files_stay_whatever_lies_beside(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("results/tables/mine.csv").write_text("a person's own")
     Path("results/verdicts.json").unlink()
-    assert workflow.heal_results() == []
+    assert recovery.heal_results() == []
     assert capsys.readouterr().err == ""
     assert Path("results/tables/mine.csv").exists()
 
@@ -111,7 +111,7 @@ def test_a_kill_between_the_sum_and_the_file_is_no_trust(
         files.write_result(target, "new")
     monkeypatch.undo()
     assert target.read_text() == TEXT
-    assert workflow.heal_results(project / "results", project / "reports") == [target]
+    assert recovery.heal_results(project / "results", project / "reports") == [target]
 
 
 def test_files_of_the_future_are_dated_now(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +119,7 @@ def test_files_of_the_future_are_dated_now(project: Path, capsys: pytest.Capture
     late, fine = Path("results/data/digits.npz"), Path("results/tune/000.json")
     os.utime(late, (4e9, 4e9))
     os.utime(fine, (1e9, 1e9))
-    assert workflow.heal_results() == []
+    assert recovery.heal_results() == []
     assert "dated in the future" in capsys.readouterr().err
     assert late.stat().st_mtime < 3e9
     assert fine.stat().st_mtime == 1e9

@@ -91,6 +91,7 @@ WRONG = [
     ({"CLAIM": replace(CLAIM, family="cookery")}, "CLAIM.family='cookery': allowed is one of initialisation"),
     ({"CLAIM": replace(CLAIM, lectures=(9,))}, "CLAIM.lectures=(9,)"),
     ({"CLAIM": replace(CLAIM, lectures=())}, "CLAIM.lectures=()"),
+    ({"CLAIM": replace(CLAIM, formulas=("x",))}, "CLAIM.formulas=('x',)"),
     ({"CLAIM": replace(CLAIM, paper=None)}, "CLAIM.paper=None"),
     ({"DESIGN": None}, "DESIGN=None: allowed with kind S is a Study"),
     ({"CLAIM": replace(CLAIM, kind="E"), "CRITERION": replace(CRITERION, settings={"tolerance": 1e-6})}, "DESIGN="),

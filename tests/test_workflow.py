@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from folklore import workflow
+from folklore import recovery, workflow
 from folklore.stages.calibrate import placebo
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,21 +19,21 @@ def test_stale_locks_are_removed(tmp_path: Path) -> None:
     lock = tmp_path / "locks" / "0.input.lock"
     lock.parent.mkdir()
     lock.write_text("results/x")
-    assert workflow.heal(tmp_path)
+    assert recovery.heal(tmp_path)
     assert not lock.exists()
 
 
 def test_a_second_workflow_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
-    workflow.wait_for_others(tmp_path)  # nobody there
+    recovery.wait_for_others(tmp_path)  # nobody there
     holder = _holder(tmp_path)
-    code = f"from pathlib import Path; from folklore import workflow; workflow.wait_for_others(Path({str(tmp_path)!r}))"
+    code = f"from pathlib import Path; from folklore import recovery; recovery.wait_for_others(Path({str(tmp_path)!r}))"
     second = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     assert "waiting for it to end" in second.stderr.readline()
     assert second.poll() is None
     holder.kill()
     holder.wait()
     assert second.wait(timeout=20) == 0
-    workflow.wait_for_others(tmp_path)
+    recovery.wait_for_others(tmp_path)
 
 
 def _holder(folder: Path) -> subprocess.Popen[str]:
@@ -51,19 +51,19 @@ def test_locks_of_a_living_workflow_stay(tmp_path: Path) -> None:
     lock = tmp_path / "locks" / "0.input.lock"
     lock.parent.mkdir()
     lock.write_text("results/x")
-    assert not workflow.heal(tmp_path)
+    assert not recovery.heal(tmp_path)
     assert lock.exists()
     holder.kill()
     holder.wait()
-    assert workflow.heal(tmp_path), "the system drops the lock with the process, however that ends"
+    assert recovery.heal(tmp_path), "the system drops the lock with the process, however that ends"
     assert not lock.exists()
 
 
 def _hold(folder: Path) -> str:
     return textwrap.dedent(f"""
         from pathlib import Path
-        from folklore import workflow
-        assert workflow.heal(Path({str(folder)!r}))
+        from folklore import recovery
+        assert recovery.heal(Path({str(folder)!r}))
         print("held", flush=True)
         input()
     """)

@@ -1,26 +1,22 @@
-"""What the Snakefile needs to know, kept out of it: options, targets, identities of code, and recovery after a crash.
+"""What the Snakefile needs to know, kept out of it: options, targets and identities of code.
 
 Light: neither torch nor mlflow nor pandas is imported here.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
-import shutil
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 from omegaconf import OmegaConf
 
-from folklore import criteria, datasets, files
-from folklore.errors import UsageError, refused
+from folklore import criteria, datasets
+from folklore.errors import UsageError
 from folklore.grid import SIX_FACTOR
 from folklore.plan import Job, Plan, make_plan
 from folklore.progress import PARENT
@@ -32,7 +28,6 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 # glibc would hand large temporaries back to the system at once and fault every page in again: drawing dropout masks took twice as long
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 DRAWN_TOGETHER = 55
-LOCK = "folklore.lock"
 MADE = {"example", "slides"}  # folders beside the templates that hold what was made of them
 _PACKAGE = "src/folklore"
 _DRAWING = [f"{_PACKAGE}/{place}" for place in ("claims", "stats", "figures", "frames.py")]
@@ -53,7 +48,6 @@ BEHIND = {
     "analyse": [*_DRAWING, f"{_PACKAGE}/stages/analyse.py", "conf/factors.yaml"],
     "render": [*(f"{_PACKAGE}/{place}" for place in ("report", "figures", "stages/render.py")), "reports"],
 }
-_held: list[IO[str]] = []
 
 
 def overrides_of(config: Mapping[str, object]) -> list[str]:
@@ -91,116 +85,6 @@ def prepare_environment() -> None:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ[PARENT] = str(os.getpid())
-
-
-def heal(folder: Path = Path(".snakemake")) -> bool:
-    """Remove the locks of a workflow that was killed. False, and nothing is removed, while another one is alive here.
-
-    A living workflow holds an advisory lock on a file of its own; the system drops it with the process, however that ends.
-    """
-    file = _lock_file(folder)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        if PARENT not in os.environ:  # a job of that workflow's own may look at the Snakefile, too
-            print(
-                "another workflow is at work in this folder: `make report` waits for its end", file=sys.stderr
-            )
-        return False
-    _held.append(file)  # kept open, and so locked, for the life of this process
-    shutil.rmtree(folder / "locks", ignore_errors=True)
-    return True
-
-
-def _lock_file(folder: Path) -> IO[str]:
-    try:
-        folder.mkdir(exist_ok=True)
-        return (folder / LOCK).open("w")
-    except OSError as error:
-        raise UsageError(refused(error) or str(error)) from error
-
-
-def wait_for_others(folder: Path = Path(".snakemake")) -> None:
-    """Come back when no other workflow is at work in this folder, saying so while one is."""
-    with _lock_file(folder) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(
-                "another workflow is at work in this folder: waiting for it to end (Ctrl-C gives up)",
-                file=sys.stderr,
-                flush=True,
-            )
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except KeyboardInterrupt:
-                sys.exit(130)
-
-
-def heal_results(results: Path = Path("results"), reports: Path = Path("reports")) -> list[Path]:
-    """Set damaged files aside, so that the workflow misses and makes them; returns where they were."""
-    inside = ("data", "tune", "confirm", "tables", "figures", "tracking")
-    folders = [results, *(results / name for name in inside), reports]
-    _heal_times(folders)
-    return [*_heal_store(results), *_heal_files(folders, results, reports)]
-
-
-def _heal_times(folders: Sequence[Path]) -> None:
-    """Date files of the future now: after a clock was set back, Snakemake would refuse whatever is made from them."""
-    now = time.time()
-    late = [p for folder in folders for p in folder.glob("*") if p.is_file() and p.stat().st_mtime > now]
-    for path in late:
-        os.utime(path, (now, now))
-    if late:
-        print(f"{len(late)} files are dated in the future, {late[0]} first: dated now", file=sys.stderr)
-
-
-def _heal_store(results: Path) -> list[Path]:
-    """Damaged parts of the store; which jobs are done is forgotten: each then trains what it misses, and nothing else."""
-    damaged = [path for path in sorted((results / "runs").glob("*.parquet")) if not _intact(path)]
-    for path in damaged:
-        print(f"{path} is damaged: set aside, its runs are trained again", file=sys.stderr)
-        path.replace(path.with_suffix(".damaged"))
-    if damaged:
-        for done in (
-            *results.glob("tune/*.json"),
-            *results.glob("confirm/*.json"),
-            results / "calibration.json",
-        ):
-            done.unlink(missing_ok=True)
-    return damaged
-
-
-def _heal_files(folders: Sequence[Path], results: Path, reports: Path) -> list[Path]:
-    """Damaged files of other kinds, and what must be gone for the workflow to make them again."""
-    folders = [
-        results,
-        *(results / name for name in ("data", "tune", "confirm", "tables", "figures")),
-        reports,
-    ]
-    damaged = [path for folder in folders for path in files.damaged(folder)]
-    for path in damaged:
-        print(f"{path} is damaged: set aside as {path.name}.damaged, it is made again", file=sys.stderr)
-        files.set_aside(path)
-        _made_with(path, results, reports).unlink(missing_ok=True)
-    return damaged
-
-
-def _made_with(path: Path, results: Path, reports: Path) -> Path:
-    """An output that the Snakefile knows of the rule that writes this file."""
-    if path.parent.name not in ("tables", "figures"):
-        return path
-    if path.name.startswith("grid-"):
-        return results / "grid.json"
-    if path.parent.name == "tables":
-        return results / "verdicts.json"
-    return reports / "folklore.pdf" if path.stem == "overview" else path.with_suffix(".svg")
-
-
-def _intact(part: Path) -> bool:
-    """A part is named by the first digits of its own sum, see `folklore.store`."""
-    return files.sha256(part).startswith(part.stem)
 
 
 @cache
@@ -290,17 +174,3 @@ class Flow:
 
     def dataset_code(self, name: str) -> str:
         return datasets.code_digest(name)
-
-
-def main() -> int:
-    """`python -m folklore.workflow`: wait for other workflows here; the exit status."""
-    try:
-        wait_for_others()
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
-from folklore.claims.base import FAMILIES, KINDS, LECTURES, Claim, Criterion
+from folklore.claims.base import FAMILIES, KINDS, LECTURES, Claim, Criterion, Formula
 from folklore.errors import UsageError
 from folklore.grid import Rates, Study, Variant
 
@@ -78,6 +78,8 @@ def _claim(claim: Claim) -> Iterator[str]:
     yield from _fits("CLAIM.lectures", lectures, fine, f"a tuple of some of {', '.join(map(str, LECTURES))}")
     for name in ("paper", "reported", "limits"):
         yield from _text(f"CLAIM.{name}", getattr(claim, name))
+    fine = isinstance(claim.formulas, tuple) and all(isinstance(one, Formula) for one in claim.formulas)
+    yield from _fits("CLAIM.formulas", claim.formulas, fine, "a tuple of Formula(form, typst, words)")
     yield from _fits("CLAIM.headline", claim.headline, isinstance(claim.headline, bool), "True or False")
 
 
