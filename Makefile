@@ -42,13 +42,17 @@ endif
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report slides test torture fuzz audit ui bench estimate calibrate register design lint lock env clean-env
+.PHONY: report verify slides test torture fuzz audit ui bench estimate calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env
 	@$(PY) -m folklore.recovery
 	$(PY) -m snakemake --cores $(CORES) --config profile=$(PROFILE)
 	@$(PY) -m folklore.stages.summary
+
+# Does this machine's run say what the committed example says? What differs is printed, with status 1.
+verify: env
+	@$(PY) -m folklore.stages.verify
 
 # Every figure on a page of 16 to 9 with its caption and source, as SVG and PNG, and every table as CSV.
 slides: env

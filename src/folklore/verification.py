@@ -1,0 +1,101 @@
+"""A fresh run against the committed example: same verdicts, and effects that differ no more than two runs of one experiment would.
+
+On the machine and commit of the example every number is the same to the last bit. On another machine floating-point sums end in
+other last digits, training amplifies them, and the same seeds are in effect new ones; the learning rate that tuning chooses may be
+another, too. So two effects agree when they differ by no more than delta, the smallest difference that matters, or by no more than
+SIGMAS combined standard errors, as two independent replications would: of the 80 effects of the example chance alone should carry
+0.005 beyond that (0.02 with the heavier tails of 32 replicates). When the rule that chooses rates was changed, and with it every seed
+and rate, 31 of 33 effects stayed within it, and the other two belonged to designs that had changed.
+
+A verdict may become inconclusive, or stop being it, within that tolerance, for that is what an interval near a border does; it may
+not turn around. Exact claims have to come out alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from folklore.errors import UsageError
+
+SIGMAS = 4.0
+# an interval of 95 % reaches about so many standard errors to either side; with few replicates more, which is then the milder side
+REACH = 2.0
+SAME, CLOSE, BORDER, DIFFERS, OTHER = "same", "close", "border", "differs", "other criterion"
+Claim = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One claim, there (the example) and here. apart: difference of the effects in combined standard errors, where both have one."""
+
+    id: str
+    outcome: str
+    there: Claim | None
+    here: Claim | None
+    apart: float | None = None
+
+
+def compare(there: Mapping[str, object], here: Mapping[str, object]) -> list[Comparison]:
+    """Every claim of either. UsageError where the two cannot be compared: another profile, toy size, or some claims only."""
+    for key, value in (("toy", here.get("toy")), ("only", here.get("only"))):
+        if value:
+            raise UsageError(
+                f"{key}={value}: allowed is a whole run of profile {there['profile']}; make it by: make report"
+            )
+    if here["profile"] != there["profile"]:
+        raise UsageError(
+            f"profile={here['profile']}: allowed is {there['profile']}, the example's; make it by: make report PROFILE={there['profile']}"
+        )
+    known, found = ({claim["id"]: claim for claim in one["claims"]} for one in (there, here))
+    return [_compared(name, known.get(name), found.get(name)) for name in sorted({*known, *found})]
+
+
+def other_data(there: Mapping[str, object], here: Mapping[str, object]) -> list[str]:
+    """Data sets that the two do not share: those that are generated may differ in last bits between machines."""
+    both = {*there["data"], *here["data"]}
+    return sorted(name for name in both if there["data"].get(name) != here["data"].get(name))
+
+
+def agree(compared: Sequence[Comparison]) -> bool:
+    """Whether nothing differs beyond the tolerance."""
+    return all(one.outcome in (SAME, CLOSE, BORDER) for one in compared)
+
+
+def _compared(name: str, there: Claim | None, here: Claim | None) -> Comparison:
+    if there is None or here is None:
+        return Comparison(name, DIFFERS, there, here)
+    if there["criterion"]["hash"] != here["criterion"]["hash"]:
+        return Comparison(name, OTHER, there, here)
+    apart = _apart(there, here)
+    near = apart is None or apart <= SIGMAS or abs(there["effect"] - here["effect"]) <= there["delta"]
+    if _turned(there, here) or not near:
+        return Comparison(name, DIFFERS, there, here, apart)
+    if _said(there) != _said(here):
+        return Comparison(name, BORDER, there, here, apart)
+    return Comparison(name, SAME if _numbers(there) == _numbers(here) else CLOSE, there, here, apart)
+
+
+def _turned(there: Claim, here: Claim) -> bool:
+    """Another verdict, and neither is that the runs cannot tell."""
+    return _said(there) != _said(here) and "inconclusive" not in (there["verdict"], here["verdict"])
+
+
+def _said(claim: Claim) -> tuple[object, object]:
+    return claim["verdict"], claim.get("refuted_how") or ""
+
+
+def _numbers(claim: Claim) -> tuple[object, ...]:
+    return tuple(claim.get(key) for key in ("effect", "interval", "n", "diverged", "p", "run_keys_sha256"))
+
+
+def _apart(there: Claim, here: Claim) -> float | None:
+    """The difference of the effects in combined standard errors; None without two effects, infinite where none varies."""
+    if there.get("effect") is None or here.get("effect") is None:
+        return None
+    difference = abs(there["effect"] - here["effect"])
+    error = math.hypot(
+        *((claim["interval"][1] - claim["interval"][0]) / 2 / REACH for claim in (there, here))
+    )
+    return difference / error if error > 0 else (0.0 if difference == 0 else math.inf)
