@@ -76,7 +76,11 @@ class Run:
 
     def _configuration(self) -> dict[str, object]:
         """The fields, without those of LATER_FIELDS that have their default: a new field leaves the keys of older runs as they are."""
-        return {n: v for n, v in asdict(self).items() if n not in LATER_FIELDS or v != _DEFAULTS[n]}
+        return {n: v for n, v in self.values().items() if n not in LATER_FIELDS or v != _DEFAULTS[n]}
+
+    def values(self) -> dict[str, object]:
+        """Field -> value; `asdict`, which copies deeply, takes ten times as long, and a full plan asks for a hundred thousand."""
+        return {name: getattr(self, name) for name in FIELDS}
 
     @property
     def graph(self) -> tuple:
@@ -202,7 +206,7 @@ class Cell:
     @cached_property
     def key(self) -> str:
         return digest(
-            {"study": self.study, "variant": self.variant, "run": asdict(self.run), "label": self.label}, 16
+            {"study": self.study, "variant": self.variant, "run": self.run.values(), "label": self.label}, 16
         )
 
     def tuning_runs(self, lr: float, seeds: range) -> list[Run]:
@@ -212,6 +216,11 @@ class Cell:
     def confirming_runs(self, lr: float, replicates: range) -> list[Run]:
         """Fresh replicates at the chosen rate, the only runs that are scored on the test split."""
         return [replace(self.run, lr=lr, seed=CONFIRM + i, score_test=True) for i in replicates]
+
+    def values(self) -> dict[str, object]:
+        """Field -> value, those of the run and the rates as mappings, too."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return own | {"run": self.run.values(), "rates": asdict(self.rates)}
 
     @property
     def most_runs(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -69,7 +69,7 @@ class Job:
     def identity(self) -> str:
         """Changes when anything that the job trains changes: cells, rates, seeds, code or data."""
         parts = [
-            (asdict(cell), cell.run.key, unit.first, unit.last) for unit in self.units for cell in unit.cells
+            (cell.values(), cell.run.key, unit.first, unit.last) for unit in self.units for cell in unit.cells
         ]
         return digest([self.phase, *parts], 16)
 

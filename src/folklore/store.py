@@ -117,7 +117,7 @@ class Store:
 
 def row(run: Run, result: dict, data_digest: str) -> dict:
     """A store row from a run and what training returned."""
-    return asdict(run) | result | {"run_key": run.key, "data_digest": data_digest, "code_hash": run.code}
+    return run.values() | result | {"run_key": run.key, "data_digest": data_digest, "code_hash": run.code}
 
 
 def _write(folder: Path, table: pa.Table) -> Path:

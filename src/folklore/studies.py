@@ -63,9 +63,10 @@ def check_only(profile: ProfileConfig) -> None:
 def cells(study: Study, base: Config) -> list[Cell]:
     """Every arm of a study and its variants, validated."""
     profile, found = base.profile, []
+    start = replace(configuration.run_of(base), lr=0.0, seed=0)
     for label, version in study.versions():
         _check_numbers(version)
-        found += [_cell(version, label, levels, base) for levels in version.levels_of_cells()]
+        found += [_cell(version, label, levels, start, profile) for levels in version.levels_of_cells()]
     if not found:
         raise UsageError(f"study {study.name}: cells=(): allowed is a study with at least one arm")
     labels = {(c.variant, c.label) for c in found}
@@ -137,7 +138,7 @@ def _further_grounds(study: Study) -> tuple[Variant, ...]:
     return Variant("twice the width", fixed=wide), Variant("twice the budget", study=longer)
 
 
-def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -> Cell:
+def _cell(study: Study, variant: str, levels: dict[str, object], start: Run, profile: ProfileConfig) -> Cell:
     words = {k: levels[k] for k in _CELL_WORDS & levels.keys()}
     changes = {**study.fixed, **{k: v for k, v in levels.items() if k not in _CELL_WORDS}}
     unknown = set(changes) - set(FIELDS)
@@ -145,11 +146,10 @@ def _cell(study: Study, variant: str, levels: dict[str, object], base: Config) -
         raise UsageError(
             f"study {study.name}: {sorted(unknown)[0]}: no such factor; allowed are {', '.join(FIELDS)}"
         )
-    start = replace(configuration.run_of(base), lr=0.0, seed=0)
     try:
-        run = _run(replace(start, **changes), study, base.profile, changes)
+        run = _run(replace(start, **changes), study, profile, changes)
     except UsageError as error:
-        place = f"study {study.name}, arm {one_line(arm_label(levels))!r}, in profile {base.profile.name}"
+        place = f"study {study.name}, arm {one_line(arm_label(levels))!r}, in profile {profile.name}"
         raise UsageError(f"{error} ({place}, whose data, n_train and budget it takes)") from None
     center = study.rates.center or central_rate(run.optimizer, run.batch_size, run.norm)
     return Cell(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 
 
+@cache
 def names() -> tuple[str, ...]:
     """Names of all data sets, sorted. Files that begin with an underscore, and the contract, are none."""
     return tuple(sorted(p.stem for p in _FOLDER.glob("*.py") if p.stem != "base" and p.stem[0] != "_"))
