@@ -42,7 +42,7 @@ endif
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report verify slides test torture fuzz audit ui bench estimate calibrate register design lint lock env clean-env
+.PHONY: report verify slides test torture fuzz audit ui bench growth estimate calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env
@@ -88,6 +88,10 @@ fuzz: env
 bench: env
 	$(UV) pip install --quiet $(BENCH) || $(PIP) $(BENCH)
 	$(PY) -m folklore.bench
+
+# What a run costs when there are many: planned, stored, imported, judged, with made-up results.
+growth: env
+	$(PY) -m folklore.bench.growth
 
 # What a profile would cost, before anything is trained.
 estimate: env

@@ -122,16 +122,19 @@ def plan_of(config: Config) -> Plan:
     check_only(config.profile)
     found = studies(config.profile)
     all_cells = [cell for study in found for cell in cells(study, config)]
+    return Plan(config, tuple(found), tuple(all_cells), packed(all_cells, config.profile.job_seconds))
+
+
+def packed(all_cells: Sequence[Cell], limit: float) -> tuple[Job, ...]:
+    """Jobs of about `limit` expected seconds: those that tune, and those that confirm and know which they wait for."""
     units = _units(all_cells)
-    limit = config.profile.job_seconds
     tuning = _pack([u for u in units if any(c.tuned for c in u.cells)], "tune", limit)
     tuned_in = {
         cell.key: job.name for job in tuning for unit in job.units for cell in unit.cells if cell.tuned
     }
     confirming = _pack([piece for unit in units for piece in _pieces(unit, limit)], "confirm", limit)
     by_label = {(c.study, c.variant, c.label): c for c in all_cells}
-    confirming = [replace(job, needs=_needs(job, tuned_in, by_label)) for job in confirming]
-    return Plan(config, tuple(found), tuple(all_cells), (*tuning, *confirming))
+    return (*tuning, *(replace(job, needs=_needs(job, tuned_in, by_label)) for job in confirming))
 
 
 def _units(all_cells: Sequence[Cell]) -> list[Unit]:
