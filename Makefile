@@ -42,7 +42,7 @@ endif
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report verify slides test torture fuzz audit ui bench growth estimate calibrate register design lint lock env clean-env
+.PHONY: report verify slides test torture fuzz audit ui bench growth postgres test-postgres estimate calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env
@@ -92,6 +92,13 @@ bench: env
 # What a run costs when there are many: planned, stored, imported, judged, with made-up results.
 growth: env
 	$(PY) -m folklore.bench.growth
+
+# What MLflow on PostgreSQL needs; and ten thousand runs into one that is started for it (Debian: apt-get install postgresql).
+POSTGRES = $(shell sed -nE 's/^postgres = \[(.*)\]$$/\1/p' pyproject.toml | tr -d ',')
+postgres: env
+	$(UV) pip install --quiet $(POSTGRES) || $(PIP) $(POSTGRES)
+test-postgres: postgres
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m postgres -rs --timeout 3600 tests/test_postgres.py
 
 # What a profile would cost, before anything is trained.
 estimate: env

@@ -115,7 +115,7 @@ def stored(runs: int, folder: Path):
 
 
 def imported(runs: int, folder: Path):
-    """The store into MLflow's SQLite file, a chunk at a time."""
+    """The store into MLflow (MLFLOW_TRACKING_URI, or an SQLite file), a chunk at a time."""
     from folklore.store import Store
     from folklore.tracking import StudyCard, open_tracker
 
@@ -124,7 +124,7 @@ def imported(runs: int, folder: Path):
     labels = {"claims": [], "phase": "confirm", "profile": "growth", "commit": "", "dirty": False}
 
     def work() -> None:
-        tracker = open_tracker(f"sqlite:///{folder / 'mlflow.db'}", folder)
+        tracker = open_tracker(None, folder)
         for first in range(0, runs, CHUNK):
             rows = store.read(keys[first : first + CHUNK]).reset_index(drop=True).assign(seconds=1.0)
             rows = rows.assign(
