@@ -68,6 +68,8 @@ rule tune:
     priority: 10  # confirmation waits for it; the importer must not come first
     conda:
         "environment.yml"
+    resources:
+        gpu_slots=flow.gpu_slots,
     params:
         identity=lambda w: flow.job("tune", w.job).identity,
         overrides=flow.arguments,
@@ -88,6 +90,8 @@ rule confirm:
         "results/logs/confirm-{job}.log",
     conda:
         "environment.yml"
+    resources:
+        gpu_slots=flow.gpu_slots,
     params:
         identity=lambda w: flow.job("confirm", w.job).identity,
         overrides=flow.arguments,
@@ -108,6 +112,8 @@ rule calibrate:
     priority: 5  # judging waits for it, and it waits for nothing
     conda:
         "environment.yml"
+    resources:
+        gpu_slots=flow.gpu_slots,
     params:
         code=code("calibrate"),
         overrides=flow.arguments,
@@ -126,6 +132,8 @@ rule calibrate_family:
         "results/logs/calibrate-{family}.log",
     conda:
         "environment.yml"
+    resources:
+        gpu_slots=flow.gpu_slots,
     params:
         code=code("calibrate"),
         overrides=flow.arguments,

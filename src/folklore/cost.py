@@ -10,6 +10,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from folklore import device
+
 if TYPE_CHECKING:
     from folklore.grid import Run
 
@@ -25,6 +27,7 @@ _CLASSES = 10
 MOST_RUNS = 32
 STACK_NUMBERS = 1 << 18  # batch x width x runs that fit the cache together
 LAYER_NUMBERS = 1 << 20  # weights of one layer x runs: updates go layer by layer
+WIDER = 1 << 7  # times as many on a GPU, which has no such cache and wants much to do at once; not measured
 
 # nanoseconds for a weight and update, beside the product; for a unit and row; and microseconds of calls for a layer of a full stack
 _UPDATE = {"sgd": 0.2, "momentum": 0.4, "adagrad": 1.6, "rmsprop": 1.6, "adam": 2.3, "adadelta": 2.6}
@@ -99,11 +102,12 @@ def operations(run: Run) -> int:
 
 
 def stack_width(run: Run) -> int:
-    """Runs to train side by side: fewer as the batch and the net grow, so that a step stays in the cache."""
+    """Runs to train side by side: fewer as the batch and the net grow, so that a step stays in the cache of a processor."""
+    wider = 1 if device.chosen() == "cpu" else WIDER
     together = 1 if _steps(run) else max(_positions(run))  # a recurrent net visits one step after the other
-    rows = STACK_NUMBERS // (run.batch_size * run.width * together)
-    weights = LAYER_NUMBERS // max(_layers(run))
-    return max(1, min(MOST_RUNS, rows, weights))
+    rows = wider * STACK_NUMBERS // (run.batch_size * run.width * together)
+    weights = wider * LAYER_NUMBERS // max(_layers(run))
+    return max(1, min(wider * MOST_RUNS, rows, weights))
 
 
 def seconds(run: Run) -> float:

@@ -14,6 +14,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from folklore import device
+
 HERE = Path(__file__).parent
 CORE, VIEWS = HERE / "core", HERE / "datasets" / "views"
 MODULES = {  # a level a function
@@ -59,10 +61,15 @@ def view_hash(view: str) -> str:
     return hashlib.sha256(_package_code("view", view.partition("-")[0]).encode()).hexdigest()[:16]
 
 
-@cache
 def numerics() -> str:
-    """What else the numbers depend on: torch's version and the widest vector instructions of the processor."""
-    return f"torch {version('torch')}, {platform.machine()}, {_vector_instructions()}"
+    """What else the numbers depend on: torch's version, and the widest vector instructions of the processor or the other device."""
+    return _numerics(device.chosen())
+
+
+@cache
+def _numerics(kind: str) -> str:
+    trained_by = f"{platform.machine()}, {_vector_instructions()}" if kind == "cpu" else kind
+    return f"torch {version('torch')}, {trained_by}"
 
 
 def _vector_instructions() -> str:

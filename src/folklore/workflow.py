@@ -15,7 +15,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from folklore import criteria, datasets
+from folklore import criteria, datasets, device
 from folklore.errors import UsageError
 from folklore.grid import SIX_FACTOR
 from folklore.plan import Job, Plan, make_plan
@@ -142,6 +142,11 @@ class Flow:
             f"results/data/{d}.npz"
             for d in sorted({c.run.data for u in self.job(phase, name).units for c in u.cells})
         ]
+
+    @property
+    def gpu_slots(self) -> int:
+        """Of the places on GPUs that a profile offers, those that a training job takes."""
+        return 0 if device.chosen() == "cpu" else 1
 
     def placebo_data(self) -> str:
         """The data file that the calibration reads."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from folklore import cost, datasets
+from folklore import cost, datasets, device
 from folklore.choices import confirming, read_choices
 from folklore.datasets.views import seen
 from folklore.errors import UsageError
@@ -78,7 +78,9 @@ class Trainer:
         from folklore.core.training import train
 
         data, start = self._data(stack[0]), time.process_time()
-        results = train(stack, data, tick=lambda done: self.progress.training(stack, done))
+        results = train(
+            stack, data, device=device.ready(), tick=lambda done: self.progress.training(stack, done)
+        )
         each = (time.process_time() - start) / len(stack)
         rows = [row(run, result, data.digest) for run, result in zip(stack, results, strict=True)]
         self.store.add(rows, {r["run_key"]: each for r in rows})

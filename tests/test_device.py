@@ -1,0 +1,87 @@
+"""Another device: chosen by a variable, part of every key, wide stacks, places on it as a resource. Nothing here was measured on a GPU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from folklore import cost, device
+from folklore.errors import UsageError
+from folklore.grid import Run
+from folklore.stages.jobs import Trainer
+from folklore.workflow import Flow
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(device.VARIABLE, "cuda")
+
+
+def test_the_processor_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for unset in ("", None):
+        monkeypatch.setenv(device.VARIABLE, unset or "")
+        assert device.chosen() == device.ready() == "cpu"
+    assert Flow({"profile": "nano"}).gpu_slots == 0
+
+
+def test_runs_of_another_device_are_other_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Run(lr=0.1).key
+    monkeypatch.setenv(device.VARIABLE, "cuda")
+    there = Run(lr=0.1).key
+    monkeypatch.delenv(device.VARIABLE)
+    assert there != before == Run(lr=0.1).key
+
+
+@pytest.mark.usefixtures("cuda")
+def test_stacks_are_wide_and_jobs_take_a_place() -> None:
+    assert cost.stack_width(Run(batch_size=32)) == cost.WIDER * cost.MOST_RUNS
+    assert Flow({"profile": "nano"}).gpu_slots == 1
+    profile = (ROOT / "profiles/gpu/config.v8+.yaml").read_text()
+    assert "gpu_slots=4" in profile and "tracker=1" in profile
+    assert (ROOT / "Snakefile").read_text().count("gpu_slots=flow.gpu_slots") == 4
+
+
+def test_training_gets_the_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On the device `meta`, which has shapes and no numbers, up to the first number that is asked for."""
+    asked: list[str] = []
+
+    def train(runs: Sequence[Run], data: object, *, device: str, tick: object) -> list[dict]:
+        asked.append(device)
+        raise StopIteration
+
+    monkeypatch.setattr("folklore.core.training.train", train)
+    monkeypatch.setattr(device, "ready", lambda: "meta")
+    monkeypatch.setattr(Trainer, "_data", lambda self, run: None)
+    with pytest.raises(StopIteration):
+        Trainer(tmp_path, None)._train([Run(lr=0.1)])
+    assert asked == ["meta"]
+
+
+def test_a_kind_that_there_is_not_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(device.VARIABLE, "tpu")
+    with pytest.raises(UsageError, match="FOLKLORE_DEVICE='tpu': allowed are cpu, cuda"):
+        device.chosen()
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--cores", "1"]
+    done = subprocess.run(
+        [*command, "--directory", str(tmp_path), "--config", "profile=nano"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if "FOLKLORE_DEVICE" in line] == [
+        "error: FOLKLORE_DEVICE='tpu': allowed are cpu, cuda"
+    ]
+
+
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu_is_one_line() -> None:
+    with pytest.raises(
+        UsageError, match=r"FOLKLORE_DEVICE=cuda: torch .* finds no GPU here; allowed without one is cpu"
+    ):
+        device.ready()
