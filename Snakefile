@@ -21,9 +21,13 @@ wildcard_constraints:
     chunk=r"\d+",
 
 
+# on a cluster: nodes may have no network, and SQLite wants one machine
 localrules:
     all,
     calibrate_families,
+    fetch,
+    track,
+    attach,
 
 
 # All of it: Snakemake does not make again what is missing half-way while all that was made from it is there.

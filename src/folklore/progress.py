@@ -19,7 +19,9 @@ from folklore.grid import Run
 from folklore.plan import Job, Plan
 
 EVERY = 10.0  # seconds between two lines
-PARENT = "FOLKLORE_PARENT"  # process id of the workflow, set by the Snakefile
+PARENT = "FOLKLORE_PARENT"  # process id of the workflow, or of the part of it that runs this job on a node; set by the Snakefile
+SESSION = "FOLKLORE_SESSION"  # names the workflow; all its jobs share it, wherever they run
+LOCK = "folklore.lock"  # in .snakemake: the session that began last
 FRESH = 30.0  # a job whose heartbeat is older is not training now
 
 
@@ -83,7 +85,16 @@ class Progress:
 
 def session() -> str:
     """Names the workflow that runs now, so that an earlier one's speed and pauses do not count."""
-    return os.environ.get(PARENT, "alone")
+    return os.environ.get(SESSION, "alone")
+
+
+def superseded(lock: Path = Path(".snakemake") / LOCK) -> bool:
+    """Whether a later workflow has begun in this folder: it makes what this job of an earlier one would make."""
+    try:
+        last = lock.read_text()
+    except OSError:
+        return False
+    return bool(last) and last != os.environ.get(SESSION, last)
 
 
 def line(out: Path, plan: Plan, what: str) -> str:

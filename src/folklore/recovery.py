@@ -10,42 +10,54 @@ import os
 import shutil
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from folklore import files
 from folklore.errors import UsageError, refused
-from folklore.progress import PARENT
+from folklore.progress import LOCK, PARENT, SESSION, superseded
 
-LOCK = "folklore.lock"
 _held: list[IO[str]] = []
 
 
 def heal(folder: Path = Path(".snakemake")) -> bool:
     """Remove the locks of a workflow that was killed. False, and nothing is removed, while another one is alive here.
 
-    A living workflow holds an advisory lock on a file of its own; the system drops it with the process, however that ends.
+    A living workflow holds an advisory lock on a file of its own; the system drops it with the process, however that ends. In the file
+    stands the workflow's session: jobs of an earlier one, which a cluster goes on with after `kill -9`, see that they were superseded.
     """
+    if (
+        PARENT in os.environ
+    ):  # a job looks at the Snakefile, perhaps on another machine: it is not its to mend
+        if superseded(folder / LOCK):
+            sys.exit("a later workflow has begun in this folder: this job of an earlier one ends")
+        return False
     file = _lock_file(folder)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        if PARENT not in os.environ:  # a job of that workflow's own may look at the Snakefile, too
-            print(
-                "another workflow is at work in this folder: `make report` waits for its end", file=sys.stderr
-            )
+        print("another workflow is at work in this folder: `make report` waits for its end", file=sys.stderr)
         return False
     _held.append(file)  # kept open, and so locked, for the life of this process
+    _begin_session(file)
     shutil.rmtree(folder / "locks", ignore_errors=True)
     return True
+
+
+def _begin_session(file: IO[str]) -> None:
+    os.environ[SESSION] = uuid.uuid4().hex
+    file.truncate(0)
+    file.write(os.environ[SESSION])
+    file.flush()
 
 
 def _lock_file(folder: Path) -> IO[str]:
     try:
         folder.mkdir(exist_ok=True)
-        return (folder / LOCK).open("w")
+        return (folder / LOCK).open("a")
     except OSError as error:
         raise UsageError(refused(error) or str(error)) from error
 

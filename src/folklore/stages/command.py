@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from folklore.errors import UsageError, refused
-from folklore.progress import PARENT
+from folklore.progress import PARENT, superseded
 
 
 def command(main: Callable[[Sequence[str]], None]) -> int:
@@ -45,16 +45,22 @@ def out_and_overrides(description: str | None, argv: Sequence[str]) -> tuple[Pat
 
 
 def end_with_parent() -> None:
-    """Stop when the workflow that started this job is gone: after `kill -9` of it, its jobs would live on as orphans."""
+    """Stop when the workflow that started this job is gone: after `kill -9` of it, its jobs would live on as orphans.
+
+    On a cluster they do live on, and what they finish counts, until the next workflow begins and starts them anew.
+    """
     parent = os.environ.get(PARENT)
     if parent:
         threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
 
 
 def _watch(parent: int) -> None:
-    while _alive(parent):
+    while _alive(parent) and not superseded():
         time.sleep(0.5)
-    os._exit(3)
+    if not _alive(parent):
+        os._exit(3)
+    print("a later workflow has begun and makes this: ended", file=sys.stderr, flush=True)
+    os._exit(0)  # as a failed job it would take the later one's result away
 
 
 def _alive(process: int) -> bool:
