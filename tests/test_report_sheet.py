@@ -57,3 +57,9 @@ def test_it_is_one_page_for_a_few_claims_and_for_all_that_there_will_be(tmp_path
         for claim in report["claims"]:
             assert flat(claim["title"]) in text
         assert flat("not evidence") in text
+
+
+def test_its_head_says_what_made_it(tmp_path: Path) -> None:
+    render(write_results(tmp_path / "results", verdicts()), tmp_path / "folklore.pdf")
+    told = read_pages(tmp_path / SHEET)[0]
+    assert flat("profile smoke · 6,512 networks · commit 0123456789ab") in flat(told)

@@ -34,6 +34,7 @@ def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
         "styles": {name: {"colour": hue, "mark": MARKS[name]} for name, hue in style.VERDICT_COLOURS.items()},
         "profile": str(verdicts["profile"]),
         "commit": _short(verdicts.get("commit")),
+        "networks": count(verdicts.get("runs")),
         "toy": is_toy(verdicts),
         "banners": banners(verdicts),
         "summary": summary(verdicts),
