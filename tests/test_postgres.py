@@ -62,11 +62,13 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         cwd="/",
     )
     options = ["-h", HERE, "-p", str(port), "-k", str(data)]
+    log = (root / "log").open("w")
     server = subprocess.Popen(
         [*become, str(Path(INITDB).with_name("postgres")), "-D", str(data), *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
         cwd="/",
+        start_new_session=True,  # a Ctrl-C, or whatever ends the importers, is not meant for it
     )
     ready = [str(Path(INITDB).with_name("pg_isready")), "-h", HERE, "-p", str(port)]
     wait(lambda: subprocess.run(ready, capture_output=True).returncode == 0)
@@ -74,6 +76,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name in ("direct", "served"):
         subprocess.run([*create, name], check=True)
     yield f"postgresql+psycopg2://folklore@{HERE}:{port}"
+    assert server.poll() is None, (root / "log").read_text()[-2000:]
     server.send_signal(signal.SIGINT)
     server.wait(30)
 
