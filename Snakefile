@@ -18,6 +18,7 @@ FIGURES = expand("results/figures/{claim}.svg", claim=flow.claims)
 
 wildcard_constraints:
     job=r"\d+",
+    family="[a-z-]+",
     chunk=r"\d+",
 
 

@@ -431,7 +431,7 @@ def test_an_interrupted_build_leaves_nothing_that_counts(
     with pytest.raises(UsageError):
         _storage.load("mnist", root)
     _storage.prepare(tiny(source), "code", root)
-    assert sorted(p.name for p in root.iterdir()) == [".mnist.lock", "mnist.json", "mnist.npz"]
+    assert sorted(p.name for p in root.iterdir()) == [".mnist.lock", ".sums", "mnist.json", "mnist.npz"]
 
 
 # The entry point

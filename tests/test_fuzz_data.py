@@ -85,7 +85,7 @@ def prepared(dataset: Dataset, root: Path) -> None:
     except UsageError as error:
         said = refused(error, "data=mnist")
         assert said.startswith("data=mnist: ")
-        assert [path.name for path in root.iterdir()] == [".mnist.lock"]
+        assert [path.name for path in root.rglob("*") if path.is_file()] == [".mnist.lock"]
     else:
         arrays = _storage.load("mnist", root)
         assert np.isfinite(arrays.pool_x).all() and arrays.pool_x.shape[1] == 4
@@ -95,7 +95,7 @@ def prepared(dataset: Dataset, root: Path) -> None:
 def emptied(folder: Path) -> Path:
     """One folder for all cases: making one each time would take longer than the case."""
     folder.mkdir(exist_ok=True)
-    for path in folder.iterdir():
+    for path in [p for p in folder.rglob("*") if p.is_file()]:
         path.unlink()
     return folder
 

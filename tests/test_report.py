@@ -584,7 +584,7 @@ def test_figures_are_whole_and_stable(tmp_path: Path) -> None:
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     assert "small-batch-best" in (tmp_path / "one.txt").read_text(encoding="utf-8")
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(list(tmp_path.glob("[!.]*"))) == 6
     with pytest.raises(ValueError, match="no alternative text"):
         style.save(overview.draw([]), tmp_path / "three", " ")
 

@@ -131,6 +131,7 @@ def test_no_shell_command_of_the_workflow_holds_text_of_others() -> None:
     )
     assert inserted <= {
         *("log", "output", "output.pdf", "input.pdf", "wildcards.data", "wildcards.job", "wildcards.chunk"),
+        "wildcards.family",  # letters and dashes, as the Snakefile constrains it
         *("params.identity", "params.overrides", "params.claims"),
     }
 
@@ -217,11 +218,7 @@ def test_the_chart_holds_no_markup_of_others(hostile_report: Path) -> None:
     scripts = re.findall(
         r"<script[^>]*>(.*?)</script>", (hostile_report / PAGE).read_text(encoding="utf-8"), re.S
     )
-    (chart,) = [
-        script
-        for script in scripts
-        if "customdata" in script and "Plotly.newPlot" in script and len(script) < 1_000_000
-    ]
+    (chart,) = [script for script in scripts if '"customdata":' in script]
     assert "alert(1)" in chart
     assert not re.search(r"(<|\\u003c)(script|img)", chart)
 

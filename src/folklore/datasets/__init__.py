@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Names of all data sets, sorted. Files that begin with an underscore, and the contract, are none."""
-    return tuple(sorted(p.stem for p in _FOLDER.glob("*.py") if p.stem != "base" and p.stem[0] != "_"))
+    return _names(_FOLDER)
+
+
+@cache
+def _names(folder: Path) -> tuple[str, ...]:
+    """Looked up once: a plan asks for them with every arm."""
+    return tuple(sorted(p.stem for p in folder.glob("*.py") if p.stem != "base" and p.stem[0] != "_"))
 
 
 def get(name: str) -> Dataset:
