@@ -42,7 +42,7 @@ endif
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report verify slides test torture fuzz audit ui bench growth postgres test-postgres estimate calibrate register design lint lock env clean-env
+.PHONY: report verify slides test torture fuzz audit ui bench growth postgres test-postgres slurm test-slurm estimate calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env
@@ -99,6 +99,13 @@ postgres: env
 	$(UV) pip install --quiet $(POSTGRES) || $(PIP) $(POSTGRES)
 test-postgres: postgres
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m postgres -rs --timeout 3600 tests/test_postgres.py
+
+# What a cluster needs; and the workflow on a Slurm of one node (Debian: apt-get install slurm-wlm slurm-wlm-basic-plugins munge).
+SLURM = $(shell sed -nE 's/^slurm = \[(.*)\]$$/\1/p' pyproject.toml | tr -d ',')
+slurm: env
+	$(UV) pip install --quiet $(SLURM) || $(PIP) $(SLURM)
+test-slurm: slurm
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm -rs --timeout 3600 tests/test_slurm.py
 
 # What a profile would cost, before anything is trained.
 estimate: env

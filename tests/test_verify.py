@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats
 
 from folklore import verification
 from folklore.errors import UsageError
 from folklore.stages import verify
+from folklore.stats.verdicts import decide, decide_equivalence
 
 EXAMPLE = json.loads((Path(__file__).resolve().parents[1] / "reports/example/verdicts.json").read_text())
 
@@ -58,6 +60,83 @@ def test_a_planted_difference(fields: dict, expected: str) -> None:
     assert verification.agree(verification.compare(EXAMPLE, other)) == (
         expected not in (verification.DIFFERS, verification.OTHER)
     )
+
+
+def shifted(errors: float) -> tuple[float, list[float]]:
+    """An effect of dropconnect (.0018 [-.0030, .0066], negligible below .01) so many combined standard errors higher."""
+    claim = next(claim for claim in EXAMPLE["claims"] if claim["id"] == "dropconnect")
+    low, high = claim["interval"]
+    by = errors * (high - low) / 2 / verification.REACH * 2**0.5
+    return claim["effect"] + by, [low + by, high + by]
+
+
+@pytest.mark.parametrize(
+    ("errors", "how", "expected"),
+    [
+        (2.9, ("supported", ""), verification.BORDER),
+        (2.9, ("refuted", "reversed"), verification.BORDER),
+        (3.1, ("supported", ""), verification.DIFFERS),
+        (0.1, ("refuted", "formula"), verification.DIFFERS),
+    ],
+)
+def test_a_negligible_effect_has_neighbours(errors: float, how: tuple[str, str], expected: str) -> None:
+    effect, interval = shifted(errors)
+    fields = {"verdict": how[0], "refuted_how": how[1], "effect": effect, "interval": interval}
+    assert outcome(changed("dropconnect", **fields), "dropconnect").outcome == expected
+
+
+@pytest.mark.parametrize("how", ["reversed", "formula"])
+def test_some_verdicts_exclude_each_other(how: str) -> None:
+    name = next(claim["id"] for claim in EXAMPLE["claims"] if claim["verdict"] == "supported")
+    other = changed(name, verdict="refuted", refuted_how=how)
+    assert outcome(other, name).outcome == verification.DIFFERS
+
+
+def test_times_are_shown_and_not_compared() -> None:
+    timed = verify.timed()
+    assert sorted(timed) == ["activation-compute-cost"]
+    other = changed(
+        "activation-compute-cost", effect=3.0, interval=[2.9, 3.1], verdict="supported", refuted_how=""
+    )
+    compared = verification.compare(EXAMPLE, other, timed)
+    assert [one.id for one in compared if one.outcome == verification.TIMED] == sorted(timed)
+    assert verification.agree(compared)
+    assert not verification.agree(verification.compare(EXAMPLE, other))
+
+
+def test_a_second_machine_agrees() -> None:
+    """The whole example drawn again, thirty times, and judged again: what chance alone does is no difference."""
+    rng = np.random.default_rng(5)
+    faults = [
+        one.id
+        for _ in range(30)
+        for one in verification.compare(EXAMPLE, replicated(rng))
+        if one.outcome == verification.DIFFERS
+    ]
+    assert len(faults) <= 1, faults
+
+
+def replicated(rng: np.random.Generator) -> dict:
+    """What another machine might find: effects and spreads drawn about the example's, verdicts by the protocol's rules."""
+    other = copy.deepcopy(EXAMPLE)
+    for claim in other["claims"]:
+        if claim["effect"] is not None and claim["refuted_how"] != "formula":
+            _draw_again(claim, rng)
+    return other
+
+
+def _draw_again(claim: dict, rng: np.random.Generator) -> None:
+    freedom = claim["n"] - 1
+    error = (claim["interval"][1] - claim["interval"][0]) / 2 / stats.t.ppf(0.975, freedom)
+    effect = claim["effect"] + 2**0.5 * error * rng.standard_normal()
+    error *= (rng.chisquare(freedom) / freedom) ** 0.5
+    claim["effect"] = effect
+    narrow, wide = ([effect + s * stats.t.ppf(q, freedom) * error for s in (-1, 1)] for q in (0.95, 0.975))
+    claim["interval"], rule = wide, decide_equivalence if claim["equivalence"] else decide
+    zero = 2 * stats.t.sf(abs(effect) / error, freedom)
+    inside = stats.t.sf((claim["delta"] - abs(effect)) / error, freedom)
+    verdict = rule(wide, narrow, claim["delta"], inside if claim["equivalence"] else zero)
+    claim["verdict"], claim["refuted_how"] = verdict.verdict, verdict.how
 
 
 def test_an_exact_claim_may_not_turn() -> None:

@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from folklore import verification
+from folklore.claims.base import discover
+from folklore.grid import Study
 from folklore.report import words
 from folklore.report.build import TEMPLATES, read_verdicts
 from folklore.report.numbers import MISSING, fixed, is_number
@@ -23,7 +25,8 @@ from folklore.stages.summary import NARROWEST
 TOLD = {
     verification.SAME: "the same numbers",
     verification.CLOSE: "the same verdict, numbers within the tolerance",
-    verification.BORDER: "an effect within the tolerance on the other side of a border of inconclusive",
+    verification.BORDER: "an effect within the tolerance on the other side of a border between verdicts",
+    verification.TIMED: "times of the machine: not compared",
     verification.OTHER: "judged by another criterion: not compared",
     verification.DIFFERS: "differ beyond the tolerance",
 }
@@ -35,10 +38,16 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--example", type=Path, default=TEMPLATES / "example" / "verdicts.json")
     options = parser.parse_args(argv)
     there, here = json.loads(options.example.read_text(encoding="utf-8")), read_verdicts(options.out)
-    compared = verification.compare(there, here)
+    compared = verification.compare(there, here, timed())
     show(compared, verification.other_data(there, here), Console(highlight=False, width=NARROWEST))
     if not verification.agree(compared):
         sys.exit(1)
+
+
+def timed() -> frozenset[str]:
+    """Claims whose studies take times."""
+    designs = {claim.id: claim.design for claim in discover() if isinstance(claim.design, Study)}
+    return frozenset(name for name, design in designs.items() if design.fixed.get("probe") == "step_time")
 
 
 def show(compared: Sequence[verification.Comparison], data: Sequence[str], console: Console) -> None:
