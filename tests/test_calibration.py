@@ -16,7 +16,7 @@ from folklore.errors import UsageError
 from folklore.grid import Cell, Rates, Run
 from folklore.judging import read_calibration
 from folklore.plan import make_plan
-from folklore.report import document
+from folklore.report import document, words
 from folklore.schema import CONF
 from folklore.stages import calibrate as stage
 from folklore.stages.calibrate import placebo
@@ -80,3 +80,19 @@ def test_a_familys_calibration_is_told_in_the_verdicts_and_the_report(
     shown = document._calibrations(told)
     assert shown["groups"][0]["rows"][0][0] == "Normalisation"
     assert document._calibrations({"families": {}}) is None
+
+
+def test_families_that_are_fooled_too_often_are_named() -> None:
+    def family(share: float, low: float) -> dict[str, object]:
+        return {
+            "false_support": share,
+            "false_support_interval": [low, 0.2],
+            "power": 1.0,
+            "placebo_trials": 100,
+        }
+
+    told = words.calibration(
+        {"families": {"a": family(0.097, 0.079), "b": family(0.06, 0.048), "c": family(0.071, 0.056)}}
+    )
+    assert "in a (9.7 %) and c (7.1 %)" in told
+    assert "families" not in words.calibration({"families": {"b": family(0.06, 0.048)}})

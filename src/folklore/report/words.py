@@ -19,6 +19,7 @@ from folklore.report.numbers import (
 )
 
 Claim = Mapping[str, object]
+FALSE_SUPPORT = 0.05  # of placebo claims, at most
 NAMED = 3  # rules that the front page names for each of two extremes
 
 NOT_CALIBRATED = (
@@ -125,6 +126,19 @@ def calibration(report: Mapping[str, object] | None) -> str:
         f"names went through the same tuning and the same verdict: {false} of them came out as supported "
         f"(at most 5 % are allowed). In {planted} trials an effect of {effect} was planted: "
         f"{percent(report.get('power'))} of them were found."
+        f"{_too_often_fooled(report.get('families') or {})}"
+    )
+
+
+def _too_often_fooled(families: Mapping[str, Mapping[str, object]]) -> str:
+    """The families in which more placebo claims were supported than 5 %, and than chance explains."""
+    worse = {name: one for name, one in families.items() if one["false_support_interval"][0] > FALSE_SUPPORT}
+    if not worse:
+        return ""
+    named = joined([f"{name} ({percent(one['false_support'])})" for name, one in sorted(worse.items())])
+    return (
+        f" With nets such as the families’ own it is more than that in {named}: there a supported rule whose interval "
+        "begins near zero deserves some doubt."
     )
 
 
