@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from folklore import datasets
 from folklore.store import Store
 from pipelines import (
     NANO,
@@ -88,6 +89,40 @@ def test_kill_and_carry_on(done: Path, data: Path, tmp_path: Path) -> None:
     assert digests(folder) == digests(done)
     assert not trained_twice(folder)
     assert sorted(tracked(folder)) == keys_of(folder)
+
+
+ONE_BY_ONE = """
+import random
+from folklore import cost
+from folklore.plan import make_plan
+from folklore.stages import jobs
+cost.stack_width = lambda run: 1  # a network at a time
+cost.seconds = lambda run: 1.0  # so that jobs are as short as they can be
+plan = make_plan(["profile=nano", "profile.job_seconds=1"])
+for phase in ("tune", "confirm"):
+    for job in random.Random(7).sample(plan.phase(phase), len(plan.phase(phase))):
+        jobs.main([phase, job.name, "--out", "results", "profile=nano", "profile.job_seconds=1"])
+print(len(plan.jobs))
+"""
+
+
+def test_neither_stacks_nor_jobs_nor_cores_show(done: Path, data: Path, tmp_path: Path) -> None:
+    """Trained one at a time, in many small jobs, in any order, and reported on one core: the same bytes."""
+    folder = new_folder(data, tmp_path)
+    datasets.prepare("digits", folder / "results/data")
+    trained = subprocess.run(
+        [sys.executable, "-c", ONE_BY_ONE], capture_output=True, text=True, env=environment(ROOT), cwd=folder
+    )
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    assert int(trained.stdout) > 10, "jobs of the pipeline itself are two"
+    before = Store(folder / "results").keys()
+    for phase in ("tune", "confirm"):
+        shutil.rmtree(folder / "results" / phase)  # which runs a job has made depends on how jobs are cut
+    completed = snakemake(folder, "--cores", "1", *NANO)
+    assert completed.returncode == 0, completed.stderr[-3000:]
+    assert sorted(before) == keys_of(folder), "the store had everything"
+    assert not trained_twice(folder)
+    assert digests(folder) == digests(done)
 
 
 def test_a_damaged_result_is_noticed_and_trained_again(done: Path, tmp_path: Path) -> None:

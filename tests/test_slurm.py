@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from folklore.store import Store
+from pipelines import NANO, ROOT, digests, keys_of, new_folder, tracked, trained_twice
 from slurm_cluster import cluster, missing, squeue
-from test_pipeline import NANO, ROOT, _digests, _environment, _folder, _keys, _snakemake, _tracked
-from test_pipeline import data as data  # a fixture
 
 pytestmark = [
     pytest.mark.slurm,
@@ -33,34 +31,25 @@ CLUSTER += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-sta
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a cluster that is up."""
     with cluster(tmp_path_factory.mktemp("slurm")) as environment:
-        yield environment | {name: _environment(ROOT)[name] for name in ("PYTHONPATH", "PROFILE")}
-
-
-@pytest.fixture(scope="module")
-def here(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same workflow on this machine, without Slurm."""
-    folder = _folder(data, tmp_path_factory.mktemp("here"))
-    finished = _snakemake(folder, *NANO)
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return folder
+        yield environment | {"PYTHONPATH": str(ROOT / "src"), "PROFILE": ""}
 
 
 def test_a_cluster_makes_the_same_bytes(
-    slurm: dict[str, str], here: Path, data: Path, tmp_path: Path
+    slurm: dict[str, str], done: Path, data: Path, tmp_path: Path
 ) -> None:
-    folder = _folder(data, tmp_path)
+    folder = new_folder(data, tmp_path)
     _finish(folder, slurm)
     ran = {comment.split("_wildcards")[0] for _, comment in squeue(slurm)}
     assert {"rule_tune", "rule_confirm", "rule_judge", "rule_draw_0", "rule_render"} <= ran
     assert not ran & {"rule_fetch", "rule_track", "rule_attach"}, "SQLite and the network stay here"
-    assert _digests(folder) == _digests(here)
-    assert sorted(_tracked(folder)) == sorted(_keys(folder))
+    assert digests(folder) == digests(done)
+    assert sorted(tracked(folder)) == sorted(keys_of(folder))
 
 
 def test_a_job_that_is_cancelled_is_made_by_the_same_command(
-    slurm: dict[str, str], here: Path, data: Path, tmp_path: Path
+    slurm: dict[str, str], done: Path, data: Path, tmp_path: Path
 ) -> None:
-    folder = _folder(data, tmp_path)
+    folder = new_folder(data, tmp_path)
     workflow = _start(folder, slurm)
     _tell("scancel", _training(folder, slurm), slurm=slurm)
     said = workflow.communicate(timeout=600)[0]
@@ -68,18 +57,18 @@ def test_a_job_that_is_cancelled_is_made_by_the_same_command(
     assert "Error in rule" in said
     assert not (folder / "reports/folklore.pdf").exists()
     _finish(folder, slurm)
-    assert _digests(folder) == _digests(here)
+    assert digests(folder) == digests(done)
     _assert_once(folder)
 
 
 def test_a_workflow_that_is_killed_leaves_no_second_trainer(
-    slurm: dict[str, str], here: Path, data: Path, tmp_path: Path
+    slurm: dict[str, str], done: Path, data: Path, tmp_path: Path
 ) -> None:
     """Slurm goes on with a job whose workflow is gone. Once another has begun, the job steps back and takes nothing away.
 
     It is held up meanwhile, so that it cannot end before.
     """
-    folder = _folder(data, tmp_path)
+    folder = new_folder(data, tmp_path)
     workflow = _start(folder, slurm)
     orphan = _training(folder, slurm)
     _tell("scontrol", "suspend", orphan, slurm=slurm)
@@ -92,7 +81,7 @@ def test_a_workflow_that_is_killed_leaves_no_second_trainer(
     (log,) = (folder / "results/logs/slurm").rglob(f"{orphan}.log")
     assert "a later workflow has begun" in log.read_text()
     assert (folder / "results/tune/000.json").exists()
-    assert _digests(folder) == _digests(here)
+    assert digests(folder) == digests(done)
     _assert_once(folder)
 
 
@@ -134,10 +123,9 @@ def _tell(*command: str, slurm: dict[str, str]) -> None:
 
 
 def _assert_once(folder: Path) -> None:
-    """Every run is in one part of the store, and once in MLflow."""
-    store = Store(folder / "results")
-    assert sum(map(len, store._parts().values())) == len(store.keys())
-    assert sorted(_tracked(folder)) == sorted(_keys(folder))
+    """No network was trained twice, and every one is once in MLflow."""
+    assert not trained_twice(folder)
+    assert sorted(tracked(folder)) == sorted(keys_of(folder))
 
 
 def _logs(folder: Path) -> str:

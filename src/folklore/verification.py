@@ -7,11 +7,11 @@ SIGMAS combined standard errors, as two independent replications would: of the 8
 0.005 beyond that (0.02 with the heavier tails of 32 replicates). When the rule that chooses rates was changed, and with it every seed
 and rate, 31 of 33 effects stayed within it, and the other two belonged to designs that had changed.
 
-A verdict may become inconclusive, or stop being it, within that tolerance, for that is what an interval near a border does. Nor may
-two decided verdicts exclude each other: supported and reversed always do; negligible and its neighbours do from NEIGHBOURS combined standard
-errors on, for an effect beside delta is negligible or not by a hair's breadth: of the example's 78 judged effects, independent
-replications turn 1.5 so, and 0.04 with a difference of that size. Exact claims have to come out alike. A claim that
-takes times judges the machine, and is shown, not compared.
+A verdict may become inconclusive, or stop being it, within that tolerance, for that is what an interval near a border does. Two
+decided verdicts may not exclude each other: supported and reversed always do; negligible and its neighbours do from NEIGHBOURS combined
+standard errors on, for an effect beside delta is negligible or not by a hair's breadth: of the example's 78 judged effects, independent
+replications turn 1.5 so, and 0.04 with a difference of that size. Exact claims have to come out alike. A claim that takes times judges
+the machine, and is shown, not compared.
 """
 
 from __future__ import annotations
