@@ -6,7 +6,7 @@ another, too. So two effects agree when they differ by no more than delta, the s
 SIGMAS combined standard errors, as two independent replications would: of the 80 effects of the example chance alone should carry
 0.005 beyond that (0.02 with the heavier tails of 32 replicates). When the rule that chooses rates was changed, and with it every seed
 and rate, 31 of 33 effects stayed within it, and the other two belonged to designs that had changed. When three claims (758 networks) were
-trained with narrower vector instructions (ATEN_CPU_CAPABILITY=avx2), which only moves last digits, they moved by 0.9, 0.02 and
+trained with narrower vector instructions (ATEN_CPU_CAPABILITY=avx2, MKL_CBWR=COMPATIBLE), which moves last digits, they moved by 0.9, 0.02 and
 less than 0.00001 combined standard errors: two machines with the same seeds are nearer to each other than that.
 
 A verdict may become inconclusive, or stop being it, within that tolerance, for that is what an interval near a border does. Two
