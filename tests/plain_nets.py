@@ -31,6 +31,7 @@ from folklore.core.batches import Batches
 from folklore.core.draws import Draws
 from folklore.core.networks import Layout, Parameters, initial
 from folklore.core.steps import Rule, make_step, optimizer_state
+from folklore.core.updates import numbers_of, update_by
 from folklore.grid import Run
 
 CPU = torch.device("cpu")
@@ -163,7 +164,13 @@ class Alone:
             for p, slots in zip(group["params"], group["slots"], strict=True):
                 lr, momentum = p.new_full((1, 1, 1), group["lr"]), p.new_full((1, 1, 1), self.momentum)
                 g = p.grad + group["weight_decay"] * p
-                self.level(as_stack(p), as_stack(g), lr, momentum, self.t, **slots)
+                update_by(
+                    self.level,
+                    [as_stack(p), *slots],
+                    numbers_of(self.level, lr, momentum, 0 * lr, self.t),
+                    self.t,
+                    as_stack(g),
+                )
 
 
 def as_stack(p: Tensor) -> Tensor:

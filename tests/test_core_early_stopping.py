@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch.func import grad
 
 from folklore.core.losses import cross_entropy
 from folklore.core.networks import forward
@@ -95,9 +94,9 @@ def test_small_noise_on_weights_changes_the_loss_by_its_gradient(monkeypatch: py
         return cross_entropy(forward(stack.layout, replace(parameters, weights=weights), x), y).sum()
 
     parameters = replace(parameters, biases=[b.detach() for b in parameters.biases])
-    weights = [w.detach() for w in parameters.weights]
-    slopes = grad(loss)(weights)
-    squares = sum((g * w).square().sum(dim=(1, 2)) for g, w in zip(slopes, weights, strict=True))
+    weights = [w.detach().requires_grad_() for w in parameters.weights]
+    slopes = torch.autograd.grad(loss(weights), weights)
+    squares = sum((g * w).square().sum(dim=(1, 2)) for g, w in zip(slopes, weights, strict=True)).detach()
     found = weight_noise.measure(stack, amount=1)["loss_change"]
     np.testing.assert_allclose(found, 0.01 * squares.sqrt().numpy(), rtol=0.15)
     assert not weight_noise.measure(stack, amount=0)["loss_change"].any()

@@ -107,13 +107,13 @@ def test_initial_parameters_of_a_stack(norm: str) -> None:
 
 @pytest.mark.parametrize("init", levels.names("init"))
 def test_the_layout_of_initial_weights_hangs_on_their_shape_only(init: str) -> None:
-    """Whatever layout a level returns: the layout picks the kernel of a product, and a stack may mix levels."""
+    """Whatever layout a level returns: kernels want rows without gaps, and a stack may mix levels."""
     layout = Layout(INPUTS, CLASSES, 2, 16, "relu", "none")
     strides = [
         (INPUTS * 16, 16, 1),
         (16 * 16, 16, 1),
-        (16 * CLASSES, 1, 16),
-    ]  # the narrow one is column-major
+        (16 * CLASSES, CLASSES, 1),
+    ]
     for runs in ([init], [init, "he_normal"], ["he_normal", init]):
         weights = initial(layout, runs, range(len(runs)), CPU).weights
         assert [weight.stride() for weight in weights] == strides

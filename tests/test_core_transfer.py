@@ -264,7 +264,7 @@ def test_the_smallest_weights_go_and_stay_away() -> None:
         assert torch.equal(now[0] != 0, kept)
         assert torch.equal(now[0][kept], old[0][kept])
         assert torch.equal(now[1], old[1])
-        assert not stack.state[i]["velocity"][0][~kept].any()
+        assert not stack.state[i][0][0][~kept].any()
     stack.advance(24)
     for i, (now, old) in enumerate(zip(stack.parameters.weights, before, strict=True)):
         gone = stack.fixed["weight", i][0] == 0

@@ -24,17 +24,17 @@ INPUTS = {
     "bag_of_words": 160,
 }
 _CLASSES = 10
-MOST_RUNS = 32
-STACK_NUMBERS = 1 << 18  # batch x width x runs that fit the cache together
+MOST_RUNS = 64
+STACK_NUMBERS = 160_000  # batch x width x runs that fit the cache together
 LAYER_NUMBERS = 1 << 20  # weights of one layer x runs: updates go layer by layer
 WIDER = 1 << 7  # times as many on a GPU, which has no such cache and wants much to do at once; not measured
 
 # nanoseconds for a weight and update, beside the product; for a unit and row; and microseconds of calls for a layer of a full stack
-_UPDATE = {"sgd": 0.2, "momentum": 0.4, "adagrad": 1.6, "rmsprop": 1.6, "adam": 2.3, "adadelta": 2.6}
+_UPDATE = {"sgd": 0.15, "momentum": 0.25, "adagrad": 0.4, "rmsprop": 0.4, "adam": 0.6, "adadelta": 0.6}
 _ACTIVATION = {"relu": 0.8, "leaky_relu": 0.8, "maxout": 4.0}
-_EXPONENTIAL, _NORM, _DROPOUT = 1.9, 1.3, 3.5
-_CALLS = 2.4
-_OPERATIONS = 90e3  # a microsecond, in products of the size of a step
+_EXPONENTIAL, _NORM, _DROPOUT = 1.9, 0.5, 3.5
+_CALLS = 1.2
+_OPERATIONS = 180e3  # a microsecond, in products of the size of a step
 _CONVOLUTIONS = ("cnn", "residual_cnn")
 _WORDS = 8  # of a text in the model of bags
 # rows that a probe passes through the net

@@ -201,14 +201,15 @@ def _project(
     import torch
 
     from folklore.core import optimizers
-    from folklore.core.steps import optimizer_state
+    from folklore.core.updates import slots
 
-    w, path = start.clone(), []
-    (state,) = optimizer_state(level, [w])
+    rule, w, path = getattr(optimizers, level), start, []
+    state = {name: torch.zeros_like(w) for name in slots(rule)}
     lr, momentum = (torch.full((1, 1, 1), v, dtype=torch.float64) for v in (rate, mu))
     for t in range(1, steps + 1):
-        getattr(optimizers, level)(w, gradient(w, t), lr, momentum, float(t), **state)
-        path.append(w.clone())
+        w, *later = rule(w, gradient(w, t), lr, momentum, float(t), **state)
+        state = dict(zip(state, later, strict=True))
+        path.append(w)
     return torch.stack(path)
 
 

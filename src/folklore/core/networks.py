@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from folklore.core import activations, initializers, lookup, norms
-from folklore.core.affine import affine, stored
+from folklore.core.affine import affine
 from folklore.core.norms import Moments
 from folklore.core.randomness import generator
 
@@ -91,7 +91,7 @@ def initial(layout: Layout, inits: Sequence[str], seeds: Sequence[int], device: 
 
     def drawn(layer: int) -> Tensor:
         each = [_weights(layout, layer, n, s) for n, s in zip(inits, seeds, strict=True)]
-        return stored(torch.from_numpy(np.stack(each)).to(device))
+        return torch.from_numpy(np.ascontiguousarray(np.stack(each))).to(device)
 
     weights = [drawn(layer) for layer in range(len(layout.fans))]
     normed = layout.anatomy.normed if layout.norm != "none" else ()

@@ -10,6 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from folklore.core import moments
+from folklore.core.affine import in_registers
+
 Moments = tuple[Tensor, Tensor]
 _EPS = 1e-5
 
@@ -83,6 +86,11 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, h: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if in_registers(h, gain, shift):
+            y, normalised, mean, variance, scale = moments.normalised(h, gain, shift, _EPS)
+            ctx.save_for_backward(normalised, scale, gain)
+            ctx.mark_non_differentiable(mean, variance)
+            return y, mean, variance
         mean = _mean(h)
         centred = h - mean
         variance = _mean(centred * centred)
@@ -95,6 +103,8 @@ class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         normalised, scale, gain = ctx.saved_tensors
+        if in_registers(dy):
+            return moments.slopes(dy, normalised, gain, scale)
         rows = dy.shape[1]
         d_gain = (dy * normalised).sum(dim=1, keepdim=True)
         d_shift = dy.sum(dim=1, keepdim=True)

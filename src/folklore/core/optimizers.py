@@ -1,106 +1,68 @@
-"""Optimizers, one function a level: in-place update of one parameter tensor (R, ...) from its gradient.
+"""Optimizers, one function a level: a parameter w and the optimizer's state after an update, from its gradient g.
 
-Arguments: the parameter w, its gradient g, the learning rate lr (R, 1, 1), `momentum` (R, 1, 1) and the update's number t (from 1).
-Keyword-only tensors are the state: the core makes one zero tensor, shaped like w, for each. The formulas are those of
-`torch.optim`, with its default constants. Adding a level is adding a public function here.
+Arguments: w, g, the learning rate lr, `momentum` and the update's number t (from 1). Keyword-only arguments are the state, zeros at first. The
+answer is the new w and the new state, in that order. The formulas are those of `torch.optim`, with its default constants.
 
-`_in_factors` adds, to a level that is linear in the gradient, the same update with the gradient of a weight matrix still in its two factors
-(see `folklore.core.affine`): inputs (R, B, in), slopes (R, B, out) and the weight decay (R, 1, 1), if any, in the place of g. A decay of 0
-must not change a bit: the neighbours may have one.
+They are called with tensors (w, g and state (R, ...), lr and momentum (R, 1, 1)), and once with vectors of code that is being written, which
+know the four operations and `sqrt`, see `folklore.core.updates`; t is there for 1 - base ** t. Adding a level is adding a public function here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from folklore.core.affine import add_gradient
+Number = TypeVar("Number", Tensor, Any)
 
 
-def _in_factors(update: Callable) -> Callable:
-    """Attach the update from the factors of the gradient to a level, as its attribute `factored`."""
-
-    def attach(level: Callable) -> Callable:
-        level.factored = update
-        return level
-
-    return attach
+def _sqrt(x: Number) -> Number:
+    return x**0.5 if isinstance(x, float) else x.sqrt()
 
 
-def _sgd(
-    w: Tensor,
-    inputs: Tensor,
-    slopes: Tensor,
-    decay: Tensor | None,
-    lr: Tensor,
-    momentum: Tensor,
-    t: float,
-) -> None:
-    if decay is not None:
-        w.mul_(1 - lr * decay)
-    add_gradient(w, inputs, slopes * lr, scale=-1.0)
-
-
-def _momentum(
-    w: Tensor,
-    inputs: Tensor,
-    slopes: Tensor,
-    decay: Tensor | None,
-    lr: Tensor,
-    momentum: Tensor,
-    t: float,
-    *,
-    velocity: Tensor,
-) -> None:
-    velocity.mul_(momentum)
-    if decay is not None:
-        velocity.addcmul_(decay, w)
-    add_gradient(velocity, inputs, slopes)
-    w.addcmul_(velocity, lr, value=-1)
-
-
-@_in_factors(_sgd)
-def sgd(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float) -> None:
+def sgd(w: Number, g: Number, lr: Number, momentum: Number, t: float) -> tuple[Number]:
     """w <- w - lr g."""
-    w.addcmul_(g, lr, value=-1)
+    return (w - lr * g,)
 
 
-@_in_factors(_momentum)
-def momentum(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, velocity: Tensor) -> None:
+def momentum(
+    w: Number, g: Number, lr: Number, momentum: Number, t: float, *, velocity: Number
+) -> tuple[Number, Number]:
     """Heavy ball (Polyak 1964) in PyTorch's form: v <- mu v + g, w <- w - lr v."""
-    velocity.mul_(momentum).add_(g)
-    w.addcmul_(velocity, lr, value=-1)
+    velocity = momentum * velocity + g
+    return w - lr * velocity, velocity
 
 
-def adagrad(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, squares: Tensor) -> None:
+def adagrad(
+    w: Number, g: Number, lr: Number, momentum: Number, t: float, *, squares: Number
+) -> tuple[Number, Number]:
     """Duchi et al. 2011; eps 1e-10."""
-    squares.addcmul_(g, g)
-    w.addcmul_(g / squares.sqrt().add_(1e-10), lr, value=-1)
+    squares = squares + g * g
+    return w - lr * (g / (_sqrt(squares) + 1e-10)), squares
 
 
 def adadelta(
-    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, squares: Tensor, steps: Tensor
-) -> None:
+    w: Number, g: Number, lr: Number, momentum: Number, t: float, *, squares: Number, steps: Number
+) -> tuple[Number, Number, Number]:
     """Zeiler 2012; rho .9, eps 1e-6."""
-    squares.mul_(0.9).addcmul_(g, g, value=0.1)
-    step = (steps + 1e-6).sqrt_() / (squares + 1e-6).sqrt_() * g
-    steps.mul_(0.9).addcmul_(step, step, value=0.1)
-    w.addcmul_(step, lr, value=-1)
+    squares = 0.9 * squares + 0.1 * (g * g)
+    step = _sqrt(steps + 1e-6) / _sqrt(squares + 1e-6) * g
+    return w - lr * step, squares, 0.9 * steps + 0.1 * (step * step)
 
 
-def rmsprop(w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, squares: Tensor) -> None:
+def rmsprop(
+    w: Number, g: Number, lr: Number, momentum: Number, t: float, *, squares: Number
+) -> tuple[Number, Number]:
     """Tieleman & Hinton 2012; alpha .99, eps 1e-8 outside the root."""
-    squares.mul_(0.99).addcmul_(g, g, value=0.01)
-    w.addcmul_(g / squares.sqrt().add_(1e-8), lr, value=-1)
+    squares = 0.99 * squares + 0.01 * (g * g)
+    return w - lr * (g / (_sqrt(squares) + 1e-8)), squares
 
 
 def adam(
-    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, first: Tensor, second: Tensor
-) -> None:
+    w: Number, g: Number, lr: Number, momentum: Number, t: float, *, first: Number, second: Number
+) -> tuple[Number, Number, Number]:
     """Kingma & Ba 2015; beta .9 and .999, eps 1e-8."""
-    first.lerp_(g, 0.1)
-    second.mul_(0.999).addcmul_(g, g, value=0.001)
-    scale = (1 - 0.999**t) ** 0.5  # of the root's bias correction, moved to eps and the rate: a pass less
-    root = second.sqrt().add_(1e-8 * scale)
-    w.addcmul_(first / root, lr * (scale / (1 - 0.9**t)), value=-1)
+    first = 0.9 * first + 0.1 * g
+    second = 0.999 * second + 0.001 * (g * g)
+    root = _sqrt(second) / _sqrt(1 - 0.999**t) + 1e-8
+    return w - lr / (1 - 0.9**t) * (first / root), first, second

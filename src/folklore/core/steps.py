@@ -10,17 +10,17 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from inspect import getfullargspec
 
 import torch
 from torch import Tensor
 
 from folklore.core import optimizers
-from folklore.core.affine import affine, gradient, trained_affine
+from folklore.core.affine import affine, gradient, input_slopes, trained_affine
 from folklore.core.losses import cross_entropy_slope
 from folklore.core.networks import Layout, Parameters, Pass, update_running
+from folklore.core.updates import numbers_of, slots, update, update_affine, update_by
 
-State = list[dict[str, Tensor]]
+State = list[list[Tensor]]
 Hyper = dict[str, Tensor]
 Factors = Mapping[tuple[str, int], Tensor]
 Step = Callable[[Parameters, State, Hyper, Tensor, Tensor, Factors, float], Tensor]
@@ -43,9 +43,9 @@ class Rule:
 
 
 def optimizer_state(optimizer: str, trained: list[Tensor]) -> State:
-    """A zero tensor for each keyword-only argument of the optimizer's function, for each parameter."""
-    slots = getfullargspec(getattr(optimizers, optimizer)).kwonlyargs
-    return [{slot: torch.zeros_like(w) for slot in slots} for w in trained]
+    """Zeros for the optimizer's state of each parameter."""
+    names = slots(getattr(optimizers, optimizer))
+    return [[torch.zeros_like(w) for _ in names] for w in trained]
 
 
 def make_step(layout: Layout, rule: Rule) -> Step:
@@ -87,9 +87,12 @@ class _Update:
     ) -> None:
         self.rule, self.parameters, self.state = rule, parameters, state
         self.hyper, self.factors = hyper, factors
-        self.plain = getattr(optimizers, rule.optimizer)
-        self.factored = getattr(self.plain, "factored", None)
-        self.numbers = (hyper["lr"], hyper["momentum"], t)
+        self.level, self.t = getattr(optimizers, rule.optimizer), t
+        none = torch.zeros_like(hyper["lr"])
+        self.numbers, self.decaying = (
+            numbers_of(self.level, hyper["lr"], hyper["momentum"], decay, t)
+            for decay in (none, hyper["weight_decay"] if rule.decays else none)
+        )
         self.waits = layout.anatomy.reuses or rule.clips
         self.waiting: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
 
@@ -101,7 +104,7 @@ class _Update:
             weights = weights.detach() * mask
         if i in self.rule.frozen:
             return affine(h, weights.detach(), bias.detach())
-        return trained_affine(h, weights, bias, partial(self._receive, i))
+        return trained_affine(h, weights, bias, partial(self._receive, i, weights.detach()))
 
     def finish(self) -> None:
         """What waits for the end of the backward pass: shared or clipped weights; gains and shifts, which autograd gave gradients."""
@@ -109,11 +112,14 @@ class _Update:
         if self.rule.clips:
             factors = self._clipped(factors)
         for i, (inputs, slopes) in factors.items():
-            self._affine(i, inputs, slopes)
+            if ("weight", i) in self.factors:
+                self._masked(i, inputs, slopes)
+            else:
+                self._update(i, inputs, slopes, back=False)
         first = 2 * len(self.parameters.weights)
-        for tensor, slots in zip(self._norms(), self.state[first:], strict=True):
+        for tensor, state in zip(self._norms(), self.state[first:], strict=True):
             if tensor.grad is not None:
-                self.plain(tensor, tensor.grad, *self.numbers, **slots)
+                update_by(self.level, [tensor, *state], self.numbers, self.t, tensor.grad)
                 tensor.grad = None
         # these inputs hold the graph, which holds this object: kept here, none of them would ever be freed
         del self.waiting
@@ -121,11 +127,16 @@ class _Update:
     def _norms(self) -> list[Tensor]:
         return [*self.parameters.gains, *self.parameters.shifts]
 
-    def _receive(self, i: int, inputs: Tensor, slopes: Tensor) -> None:
+    def _receive(self, i: int, used: Tensor, inputs: Tensor, slopes: Tensor, back: bool) -> Tensor | None:
+        """The backward pass of layer i, whose weights were `used`."""
+        if not self.waits and ("weight", i) not in self.factors:
+            return self._update(i, inputs, slopes, back)
+        found = input_slopes(slopes, used) if back else None
         if self.waits:
             self.waiting[i].append((inputs, slopes))
         else:
-            self._affine(i, inputs, slopes)
+            self._masked(i, inputs, slopes)
+        return found
 
     def _clipped(self, factors: dict[int, tuple[Tensor, Tensor]]) -> dict[int, tuple[Tensor, Tensor]]:
         """Gradients scaled down to the norm `clip` (R, 1, 1) where a run's is larger, as `torch.nn.utils.clip_grad_norm_`; 0: left alone."""
@@ -143,25 +154,37 @@ class _Update:
 
     def _gradient(self, i: int, inputs: Tensor, slopes: Tensor) -> Tensor:
         """By weight matrix i; a masked weight has the gradient that its mask lets through."""
-        g, mask = gradient(inputs, slopes, like=self.parameters.weights[i]), self.factors.get(("weight", i))
+        g, mask = gradient(inputs, slopes), self.factors.get(("weight", i))
         return g if mask is None else g.mul_(mask)
 
-    def _affine(self, i: int, inputs: Tensor, slopes: Tensor) -> None:
-        weights, bias = self.parameters.weights[i], self.parameters.biases[i]
-        slots, bias_slots = self.state[i], self.state[i + len(self.parameters.weights)]
-        penalised = self._penalised(i)
-        # L2 acts on weight matrices, not on biases, gains and shifts
-        decay = self.hyper["weight_decay"] if self.rule.decays and penalised else None
-        if self.factored and ("weight", i) not in self.factors:
-            self.factored(weights, inputs, slopes, decay, *self.numbers, **slots)
-        else:
-            g = self._gradient(i, inputs, slopes)
-            if decay is not None:
-                g.addcmul_(decay, weights)
-            self.plain(weights, g, *self.numbers, **slots)
-        if self.rule.shrinks and penalised:
-            _shrink(weights, self.hyper["lr"] * self.hyper["l1"])
-        self.plain(bias, slopes.sum(dim=1, keepdim=True), *self.numbers, **bias_slots)
+    def _update(self, i: int, inputs: Tensor, slopes: Tensor, back: bool) -> Tensor | None:
+        """Of layer i; the slopes of its inputs, if wanted."""
+        weights, bias = self._tensors(i)
+        numbers = (self._numbers(i), self.numbers)
+        found = update_affine(self.level, weights, bias, numbers, self.t, inputs, slopes, back=back)
+        self._shrink(i)
+        return found
+
+    def _masked(self, i: int, inputs: Tensor, slopes: Tensor) -> None:
+        """Of layer i, only some of whose weights took part."""
+        weights, bias = self._tensors(i)
+        update_by(self.level, weights, self._numbers(i), self.t, self._gradient(i, inputs, slopes))
+        self._shrink(i)
+        update(self.level, bias, self.numbers, self.t, None, slopes)
+
+    def _tensors(self, i: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Weights and bias of layer i, each with its state."""
+        parameters = self.parameters
+        weights, bias = [parameters.weights[i], *self.state[i]], self.state[i + len(parameters.weights)]
+        return weights, [parameters.biases[i], *bias]
+
+    def _numbers(self, i: int) -> Tensor:
+        """L2 acts on weight matrices, not on biases, gains and shifts."""
+        return self.decaying if self._penalised(i) else self.numbers
+
+    def _shrink(self, i: int) -> None:
+        if self.rule.shrinks and self._penalised(i):
+            _shrink(self.parameters.weights[i], self.hyper["lr"] * self.hyper["l1"])
 
     def _penalised(self, i: int) -> bool:
         which = {"first": 0, "last": len(self.parameters.weights) - 1}

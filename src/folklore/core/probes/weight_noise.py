@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from folklore.core.affine import stored
 from folklore.core.losses import correct, cross_entropy
 from folklore.core.networks import Parameters, forward
 from folklore.core.randomness import generator
@@ -49,7 +48,7 @@ def _perturbed(stack: Stack, draw: int, size: float) -> Parameters:
     for layer, weight in enumerate(stack.parameters.weights):
         drawn = [_normal(run.seed, draw, layer, weight.shape[1:]) for run in stack.runs]
         factor = 1.0 + size * torch.from_numpy(np.stack(drawn)).to(stack.device)
-        weights.append(stored(weight * factor))
+        weights.append(weight * factor)
     return replace(stack.parameters, weights=weights)
 
 

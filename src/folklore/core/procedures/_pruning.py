@@ -63,12 +63,12 @@ def _remove(stack: Stack, importance: list[Tensor], left: float, active: np.ndar
         mask = torch.ones_like(flat, dtype=weight.dtype).scatter_(1, order[:, :gone], 0.0).view_as(worth)
         mask = torch.where(chosen, mask, stack.fixed.get(("weight", i), torch.ones_like(mask)))
         stack.fixed["weight", i] = mask
-        for tensor in (weight, *stack.state[i].values()):
+        for tensor in (weight, *stack.state[i]):
             tensor.mul_(mask)
 
 
 def _snapshot(stack: Stack) -> list[Tensor]:
-    tensors = [*stack.parameters.trained(), *(t for slots in stack.state for t in slots.values())]
+    tensors = [*stack.parameters.trained(), *(t for slots in stack.state for t in slots)]
     masks = [stack.fixed.get(("weight", i)) for i in range(len(stack.parameters.weights))]
     moments = [t for pair in stack.parameters.running for t in pair]
     kept = [
@@ -81,7 +81,7 @@ def _snapshot(stack: Stack) -> list[Tensor]:
 def _restore(stack: Stack, before: list[Tensor], which: np.ndarray) -> None:
     """Put these runs back."""
     chosen = torch.from_numpy(which).to(stack.device).view(-1, 1, 1)
-    tensors = [*stack.parameters.trained(), *(t for slots in stack.state for t in slots.values())]
+    tensors = [*stack.parameters.trained(), *(t for slots in stack.state for t in slots)]
     tensors += [t for pair in stack.parameters.running for t in pair]
     tensors += [stack.fixed["weight", i] for i in range(len(stack.parameters.weights))]
     for now, then in zip(tensors, before, strict=True):

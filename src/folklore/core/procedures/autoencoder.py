@@ -20,6 +20,7 @@ from folklore.core.optimizers import adam
 from folklore.core.procedures._transfer import earlier, inherit
 from folklore.core.randomness import generator
 from folklore.core.steps import optimizer_state
+from folklore.core.updates import numbers_of, update_by
 
 if TYPE_CHECKING:
     from folklore.core.training import Stack
@@ -58,7 +59,8 @@ def _decoding(early: Stack) -> Callable[[Tensor, Tensor, float], Tensor]:
     offset = torch.zeros(len(early.runs), 1, layout.inputs, device=device)
     hidden = [*parameters.weights[:-1], *parameters.biases[:-1], *parameters.gains, *parameters.shifts]
     leaves = [tensor.requires_grad_() for tensor in (*hidden, decoder, offset)]
-    state, rate = optimizer_state("adam", leaves), torch.full((1, 1, 1), RATE, device=device)
+    state, rate = optimizer_state("adam", leaves), torch.full((len(early.runs), 1, 1), RATE, device=device)
+    unused = torch.zeros_like(rate)
 
     def step(clean: Tensor, noisy: Tensor, t: float) -> Tensor:
         net = Pass(layout, parameters, {}, training=True)
@@ -69,8 +71,9 @@ def _decoding(early: Stack) -> Callable[[Tensor, Tensor, float], Tensor]:
         error = restored.detach() - clean
         slopes = torch.autograd.grad(restored, leaves, error * (1 / clean.shape[1]))
         with torch.no_grad():
+            numbers = numbers_of(adam, rate, unused, unused, t)
             for leaf, slope, slots in zip(leaves, slopes, state, strict=True):
-                adam(leaf, slope, rate, rate, t, **slots)
+                update_by(adam, [leaf, *slots], numbers, t, slope)
             update_running(parameters, net.seen)
         return error.flatten(1).square().sum(dim=1) / clean.flatten(1).square().sum(dim=1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import getfullargspec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 
 from folklore.core import optimizers, schedules
 from folklore.core.procedures._quadratics import book, of_run
+from folklore.core.updates import slots
 
 if TYPE_CHECKING:
     from folklore.core.training import Stack
@@ -24,14 +24,15 @@ def train(stack: Stack) -> None:
 def _values(stack: Stack, r: int) -> np.ndarray:
     """f (updates + 1, P) on the way of run r."""
     one, problems = stack.one, of_run(stack.runs[r].seed)
-    update, factor = getattr(optimizers, one.optimizer), getattr(schedules, one.schedule)
+    level, factor = getattr(optimizers, one.optimizer), getattr(schedules, one.schedule)
     x = torch.from_numpy(problems.start.copy())[None]
-    slots = {name: torch.zeros_like(x) for name in getfullargspec(update).kwonlyargs}
+    names, state = slots(level), [torch.zeros_like(x) for _ in slots(level)]
     rate, momentum = (stack.hyper[name][r : r + 1].double().cpu() for name in ("lr", "momentum"))
     values = []
     with np.errstate(all="ignore"):
         for t in range(1, one.updates + 1):
             value, slope = problems.value_and_slope(x[0].numpy())
             values.append(value)
-            update(x, torch.from_numpy(slope)[None], rate * factor(t, one.updates), momentum, t, **slots)
+            g, known = torch.from_numpy(slope)[None], dict(zip(names, state, strict=True))
+            x, *state = level(x, g, rate * factor(t, one.updates), momentum, t, **known)
         return np.stack([*values, problems.value_and_slope(x[0].numpy())[0]])

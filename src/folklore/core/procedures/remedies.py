@@ -57,7 +57,7 @@ def _take_back(stack: Stack, initial: list[Tensor], which: np.ndarray) -> None:
     for tensor, start in zip(_all(stack), initial, strict=True):
         tensor.copy_(torch.where(back, start, tensor))
     for slots in stack.state:
-        for slot in slots.values():
+        for slot in slots:
             slot.masked_fill_(back, 0.0)
 
 

@@ -1,0 +1,239 @@
+"""Functions for a processor, written as vector instructions and compiled by LLVM at first use.
+
+What is written is exact: every operation is rounded by itself, in single precision, as tensors do it; nothing is reordered. So the bits do
+not depend on the processor, only the speed does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from llvmlite import binding, ir
+
+LANES = 16  # floats of a vector; the compiler splits it where registers are shorter
+FLOAT, VECTOR = 4, 4 * LANES  # bytes
+_I1, _I32, _I64, _F32 = (*map(ir.IntType, (1, 32, 64)), ir.FloatType())
+_VEC, _MASK = ir.VectorType(_F32, LANES), ir.VectorType(_I1, LANES)
+_PTR = ir.PointerType()
+
+
+class Vector:
+    """LANES floats of code that is being written. Its arithmetic is that of tensors, each operation rounded by itself."""
+
+    def __init__(self, code: Code, value: ir.Value) -> None:
+        self.code, self.value = code, value
+
+    def __add__(self, other: Operand) -> Vector:
+        return self._with("fadd", self, other)
+
+    def __radd__(self, other: Operand) -> Vector:
+        return self._with("fadd", other, self)
+
+    def __sub__(self, other: Operand) -> Vector:
+        return self._with("fsub", self, other)
+
+    def __rsub__(self, other: Operand) -> Vector:
+        return self._with("fsub", other, self)
+
+    def __mul__(self, other: Operand) -> Vector:
+        return self._with("fmul", self, other)
+
+    def __rmul__(self, other: Operand) -> Vector:
+        return self._with("fmul", other, self)
+
+    def __truediv__(self, other: Operand) -> Vector:
+        return self._with("fdiv", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Vector:
+        return self._with("fdiv", other, self)
+
+    def sqrt(self) -> Vector:
+        return self.code.intrinsic("sqrt", self)
+
+    def _with(self, operation: str, left: Operand, right: Operand) -> Vector:
+        values = (self.code.vector(side).value for side in (left, right))
+        return Vector(self.code, getattr(self.code.builder, operation)(*values))
+
+
+Operand = Vector | float
+
+
+class Code:
+    """Writes a function on addresses and strides in bytes."""
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.builder = builder
+
+    @staticmethod
+    def int(value: int) -> ir.Value:
+        return ir.Constant(_I64, value)
+
+    def at(self, address: ir.Value, *offsets: ir.Value) -> ir.Value:
+        for offset in offsets:
+            address = self.builder.add(address, offset)
+        return address
+
+    def times(self, a: ir.Value, b: ir.Value | int) -> ir.Value:
+        return self.builder.mul(a, b if isinstance(b, ir.Value) else self.int(b))
+
+    @contextmanager
+    def counting(self, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
+        """The body for i = start, start + step, ... as long as i + step <= stop; `counted` is what i has come to afterwards."""
+        i = None
+        with self._loop([start], lambda at: (self.at(at[0], self.int(step)), "<=", stop)) as (at, following):
+            (i,) = at
+            following.append(self.at(i, self.int(step)))
+            yield i
+        self.counted = i
+
+    @contextmanager
+    def repeating(
+        self, times: ir.Value, starts: Sequence[ir.Value]
+    ) -> Iterator[tuple[list[ir.Value], list[ir.Value]]]:
+        """The body so often, with values that go on from round to round: given those of a round it lists the following ones.
+
+        Afterwards the same values are those of the end.
+        """
+        with self._loop([self.int(0), *starts], lambda at: (at[0], "<", times)) as (at, following):
+            following.append(self.at(at[0], self.int(1)))
+            yield at[1:], following
+
+    @contextmanager
+    def _loop(
+        self, starts: Sequence[ir.Value], goes_on: Callable[[list[ir.Value]], tuple[ir.Value, str, ir.Value]]
+    ) -> Iterator[tuple[list[ir.Value], list[ir.Value]]]:
+        builder = self.builder
+        before, head, body, after = builder.block, *(builder.append_basic_block() for _ in range(3))
+        builder.branch(head)
+        builder.position_at_end(head)
+        at = [builder.phi(start.type) for start in starts]
+        left, comparison, right = goes_on(at)
+        builder.cbranch(builder.icmp_signed(comparison, left, right), body, after)
+        builder.position_at_end(body)
+        following: list[ir.Value] = []
+        yield at, following
+        for value, start, later in zip(at, starts, following, strict=True):
+            value.add_incoming(start, before)
+            value.add_incoming(later, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+
+    def across(self, n: ir.Value, most: int, panel: Callable[[ir.Value, int, ir.Value | None], None]) -> None:
+        """Call `panel` for all columns of n: with the first column, how many vectors, and how many lanes the last of them has (None: all).
+
+        From left to right `most` vectors at a time, then what is left.
+        """
+        builder = self.builder
+        with self.counting(self.int(0), n, most * LANES) as column:
+            panel(column, most, None)
+        column = self.counted
+        left = builder.sub(n, column)
+        for vectors in range(1, most + 1):
+            before = self.int((vectors - 1) * LANES)
+            more = builder.icmp_signed(">", left, before)
+            fits = builder.and_(more, builder.icmp_signed("<=", left, self.int(vectors * LANES)))
+            with builder.if_then(fits):
+                panel(column, vectors, builder.sub(left, before))
+
+    def vector(self, value: Operand) -> Vector:
+        if isinstance(value, Vector):
+            return value
+        return Vector(self, ir.Constant(_VEC, [float(value)] * LANES))
+
+    def splat(self, value: ir.Value, kind: ir.Type = _F32) -> ir.Value:
+        undefined = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
+        first = self.builder.insert_element(undefined, value, ir.Constant(_I32, 0))
+        return self.builder.shuffle_vector(
+            first, undefined, ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
+        )
+
+    def first_lanes(self, count: ir.Value) -> ir.Value:
+        """The mask of the first `count` lanes."""
+        kind = ir.VectorType(_I64, LANES)
+        return self.builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), self.splat(count, _I64))
+
+    def only_if(self, condition: ir.Value, mask: ir.Value) -> ir.Value:
+        """The mask, or no lane at all."""
+        return self.builder.and_(mask, self.splat(condition, _I1))
+
+    def number(self, address: ir.Value) -> Vector:
+        """One float, in all lanes."""
+        return Vector(self, self.splat(self.builder.load(self._pointer(address), typ=_F32)))
+
+    def load(self, address: ir.Value, mask: ir.Value | None = None) -> Vector:
+        """Zero where the mask is not set."""
+        pointer = self._pointer(address)
+        if mask is None:
+            return Vector(self, self.builder.load(pointer, align=FLOAT, typ=_VEC))
+        load = self._declared("masked.load", _VEC, [_PTR, _I32, _MASK, _VEC], ".p0")
+        return Vector(
+            self, self.builder.call(load, [pointer, ir.Constant(_I32, FLOAT), mask, self.vector(0).value])
+        )
+
+    def store(self, vector: Vector, address: ir.Value, mask: ir.Value | None = None) -> None:
+        pointer = self._pointer(address)
+        if mask is None:
+            self.builder.store(vector.value, pointer, align=FLOAT)
+            return
+        store = self._declared("masked.store", ir.VoidType(), [_VEC, _PTR, _I32, _MASK], ".p0")
+        self.builder.call(store, [vector.value, pointer, ir.Constant(_I32, FLOAT), mask])
+
+    def intrinsic(self, name: str, *arguments: Vector) -> Vector:
+        """Of LLVM: "fma" (a b + c, rounded once), "sqrt"."""
+        function = self._declared(name, _VEC, [_VEC] * len(arguments))
+        return Vector(self, self.builder.call(function, [a.value for a in arguments]))
+
+    def shuffled(self, a: Vector, b: Vector, lanes: list[int]) -> Vector:
+        mask = ir.Constant(ir.VectorType(_I32, LANES), lanes)
+        return Vector(self, self.builder.shuffle_vector(a.value, b.value, mask))
+
+    def _pointer(self, address: ir.Value) -> ir.Value:
+        return self.builder.inttoptr(address, _PTR)
+
+    def _declared(
+        self, name: str, result: ir.Type, arguments: list[ir.Type], suffix: str = ""
+    ) -> ir.Function:
+        full, module = f"llvm.{name}.v{LANES}f32{suffix}", self.builder.module
+        return module.globals.get(full) or ir.Function(module, ir.FunctionType(result, arguments), full)
+
+
+def compiled(write: Callable[[Code, Sequence[ir.Value]], None], arguments: int) -> Callable[..., None]:
+    """A function of that many whole numbers, whose body `write` writes."""
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_I64] * arguments), "written")
+    code = Code(ir.IRBuilder(function.append_basic_block()))
+    write(code, function.args)
+    code.builder.ret_void()
+    address = _machine_code(str(module))
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address)
+
+
+@cache
+def wide_registers() -> bool:
+    """Whether the processor has 32 registers of 16 floats (AVX-512), and not 16 of 8."""
+    return bool(binding.get_host_cpu_features().get("avx512f"))
+
+
+_engines: list[Any] = []  # compiled code lives as long as they do
+
+
+def _machine_code(text: str) -> int:
+    """The address of the compiled function."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    cpu, features = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+    machine = binding.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
+    module = binding.parse_assembly(text)
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    tuning = binding.create_pipeline_tuning_options(speed_level=2)
+    tuning.loop_unrolling = False  # two steps of a tile at once would not fit the registers
+    passes = binding.create_pass_builder(machine, tuning)
+    passes.getModulePassManager().run(module, passes)
+    engine = binding.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    _engines.append(engine)
+    return engine.get_function_address("written")

@@ -1,0 +1,169 @@
+"""Updates of parameters by an optimizer's level, in place.
+
+On a processor the update is part of the product that is the gradient: the level, called once with vectors in the place of tensors, writes the
+end of the kernel. So no gradient is written to memory and read again, which at small batches costs more than all arithmetic (32 nets of
+3 x 100 move 3.2 MB a pass). Elsewhere the same level is called with tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from inspect import getfullargspec
+
+import torch
+from torch import Tensor
+
+from folklore.core.affine import BACK, gradient, in_registers, input_slopes, multiply, operands, scratch_for
+from folklore.core.machine_code import Code, Vector
+from folklore.core.products import ROWS, Kernel, Place, Product, kernel
+
+Level = Callable[..., tuple]
+ROW = (1,)  # the tiles of a bias
+_LR, _MOMENTUM, _DECAY, _POWERS = range(
+    4
+)  # an update's numbers; last 1 - base ** t for each base that the level asks for
+
+
+def slots(level: Level) -> tuple[str, ...]:
+    """The names of the level's state: its keyword-only arguments."""
+    return tuple(getfullargspec(level).kwonlyargs)
+
+
+def numbers_of(level: Level, lr: Tensor, momentum: Tensor, decay: Tensor, t: float) -> Tensor:
+    """What an update needs of a run, (R, numbers), from columns (R, 1, 1) and the update's number t."""
+    powers = [torch.full_like(lr, 1 - base**t) for base in _bases(level)]
+    return torch.cat([lr, momentum, decay, *powers], dim=1).squeeze(2)
+
+
+def update(
+    level: Level, tensors: list[Tensor], numbers: Tensor, t: float, inputs: Tensor | None, slopes: Tensor
+) -> None:
+    """By the gradient inputs^T slopes, plus decay times the parameter.
+
+    tensors: the parameter (R, in, out), then its state. inputs (R, B, in); None: the gradient (R, 1, out) is the sum of the slopes
+    (R, B, out), as a bias has it.
+    """
+    if in_registers(*tensors, slopes):
+        multiply(_updating(level), _operands(tensors, numbers, inputs, slopes))
+        return
+    g = slopes.sum(dim=1, keepdim=True) if inputs is None else gradient(inputs, slopes)
+    lr, momentum, decay = (numbers[:, i].view(-1, 1, 1) for i in (_LR, _MOMENTUM, _DECAY))
+    state = dict(zip(slots(level), tensors[1:], strict=True))
+    found = level(tensors[0], g + decay * tensors[0], lr, momentum, t, **state)
+    for tensor, new in zip(tensors, found, strict=True):
+        tensor.copy_(new)
+
+
+def update_affine(
+    level: Level,
+    weights: list[Tensor],
+    bias: list[Tensor],
+    numbers: tuple[Tensor, Tensor],
+    t: float,
+    inputs: Tensor,
+    slopes: Tensor,
+    *,
+    back: bool,
+) -> Tensor | None:
+    """Both parameters of an affine map by `update`, with numbers of their own; before, if `back`, the slopes of its inputs (R, B, in)."""
+    if in_registers(*weights, *bias, inputs, slopes):
+        products = [
+            _operands(weights, numbers[0], inputs, slopes),
+            _operands(bias, numbers[1], None, slopes),
+        ]
+        if not back:
+            multiply(_updating_both(level), *products)
+            return None
+        found, scratch = inputs.new_empty(inputs.shape), scratch_for(slopes)
+        first = operands(slopes, weights[0], [found], scratch=scratch)
+        multiply(_backward(level), first, *products)
+        return found
+    found = input_slopes(slopes, weights[0]) if back else None
+    update(level, weights, numbers[0], t, inputs, slopes)
+    update(level, bias, numbers[1], t, None, slopes)
+    return found
+
+
+def update_by(level: Level, tensors: list[Tensor], numbers: Tensor, t: float, g: Tensor) -> None:
+    """By a gradient that is there, shaped as the parameter is."""
+    update(
+        level,
+        [tensor.flatten(1).unsqueeze(1) for tensor in tensors],
+        numbers,
+        t,
+        None,
+        g.flatten(1).unsqueeze(1),
+    )
+
+
+def _operands(tensors: list[Tensor], numbers: Tensor, inputs: Tensor | None, slopes: Tensor) -> list[int]:
+    return operands(None if inputs is None else inputs.mT, slopes, tensors, beside=numbers)
+
+
+@cache
+def _updating(level: Level) -> Kernel:
+    return kernel(_product(level))
+
+
+@cache
+def _updating_both(level: Level) -> Kernel:
+    return kernel(_product(level), _product(level, ROW))
+
+
+@cache
+def _backward(level: Level) -> Kernel:
+    return kernel(BACK, _product(level), _product(level, ROW))
+
+
+def _product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
+    names, bases = slots(level), _bases(level)
+
+    def end(code: Code, found: Vector, place: Place) -> None:
+        numbers, w, *state = place.numbers, *(place.load(code, i) for i in range(1 + len(names)))
+        t = _Elapsed(dict(zip(bases, numbers[_POWERS:], strict=True)))
+        # decay w + g: rounded twice, as tensors are; a decay of 0 adds nothing to a weight that is finite
+        g = numbers[_DECAY] * w + found
+        new = level(w, g, numbers[_LR], numbers[_MOMENTUM], t, **dict(zip(names, state, strict=True)))
+        for i, vector in enumerate(new):
+            place.store(code, i, vector)
+
+    return Product(end, operands=1 + len(names), numbers=_POWERS + len(bases), rows=rows)
+
+
+@cache
+def _bases(level: Level) -> tuple[float, ...]:
+    """Of the powers base ** t that a level takes from 1, found by calling it with plain numbers."""
+    t = _Asked()
+    level(1.0, 1.0, 1.0, 1.0, t, **dict.fromkeys(slots(level), 1.0))
+    return tuple(dict.fromkeys(t.bases))
+
+
+class _Asked:
+    """The number of an update, as one that only remembers what it is asked for."""
+
+    def __init__(self) -> None:
+        self.bases: list[float] = []
+
+    def __rpow__(self, base: float) -> float:
+        self.bases.append(base)
+        return 0.5
+
+
+class _Elapsed:
+    """The number of an update in code that is being written: 1 - base ** t is a number of the run, taken in double precision before."""
+
+    def __init__(self, taken: dict[float, Vector]) -> None:
+        self.taken = taken
+
+    def __rpow__(self, base: float) -> _Power:
+        return _Power(self.taken[base])
+
+
+class _Power:
+    def __init__(self, taken: Vector) -> None:
+        self.taken = taken
+
+    def __rsub__(self, one: int) -> Vector:
+        assert one == 1, "a level may only take a power of t from 1"
+        return self.taken

@@ -1,0 +1,153 @@
+"""The kernels of the core against the same in double precision, and their promise: the same bits in any stack and any place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from folklore.core import moments, optimizers
+from folklore.core.affine import affine, gradient, input_slopes
+from folklore.core.updates import numbers_of, slots, update, update_affine, update_by
+
+# below, at and above the sizes of vectors (16), tiles (6 x 64) and blocks of them
+SHAPES = [
+    (1, 1, 1, 1),
+    (3, 2, 5, 10),
+    (2, 7, 16, 16),
+    (2, 13, 17, 33),
+    (1, 6, 64, 64),
+    (2, 5, 40, 65),
+    (1, 30, 100, 130),
+]
+LEVELS = ["sgd", "momentum", "adagrad", "adadelta", "rmsprop", "adam"]
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def factors(shape: tuple[int, int, int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """inputs (R, B, in), weights (R, in, out), bias (R, 1, out), slopes (R, B, out)."""
+    r, b, i, o = shape
+    return draw(r, b, i, seed=1), draw(r, i, o, seed=2), draw(r, 1, o, seed=3), draw(r, b, o, seed=4)
+
+
+def near(found: Tensor, expected: Tensor, sums: int = 1) -> None:
+    """Within what rounding after each of the additions can do."""
+    bound = 4e-7 * (1 + sums**0.5) * max(1.0, expected.abs().max().item())
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=bound)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_are_those_of_double_precision(shape: tuple[int, int, int, int]) -> None:
+    x, w, b, s = factors(shape)
+    near(affine(x, w, b), b.double() + x.double() @ w.double(), shape[2])
+    near(gradient(x, s), x.double().mT @ s.double(), shape[1])
+    near(input_slopes(s, w), s.double() @ w.double().mT, shape[3])
+
+
+@pytest.mark.parametrize("shape", SHAPES[1:])
+def test_a_run_has_the_same_bits_alone_and_in_any_place(shape: tuple[int, int, int, int]) -> None:
+    x, w, b, s = factors((4, *shape[1:]))
+    x[2], s[2] = float("nan"), float("inf")
+    together = affine(x, w, b), gradient(x, s), input_slopes(s, w)
+    for r in (0, 1, 3):
+        at = slice(r, r + 1)
+        alone = affine(x[at], w[at], b[at]), gradient(x[at], s[at]), input_slopes(s[at], w[at])
+        for one, all_ in zip(alone, together, strict=True):
+            assert torch.equal(one, all_[at])
+
+
+def test_rows_may_be_shared_and_given_in_another_order() -> None:
+    x, w, b, s = factors((3, 7, 20, 24))
+    shared = x[0].expand(3, -1, -1)
+    assert torch.equal(affine(shared, w, b), affine(shared.contiguous(), w, b))
+    turned = x.mT.contiguous().mT
+    assert not turned.is_contiguous()
+    assert torch.equal(affine(turned, w, b), affine(x, w, b))
+    assert torch.equal(gradient(turned, s), gradient(x, s))
+
+
+def test_nothing_is_written_beyond_the_result() -> None:
+    """A page of guards on both sides of every result stays what it was."""
+    for shape in SHAPES:
+        x, w, _, s = factors(shape)
+        held = torch.full((w.numel() + 512,), 7.0)
+        weights = held[256:-256].view_as(w).copy_(w)
+        ones = torch.ones(shape[0], 1, 1)
+        numbers = numbers_of(optimizers.sgd, 0.1 * ones, ones, 0 * ones, 1.0)
+        update(optimizers.sgd, [weights], numbers, 1.0, x, s)
+        assert (held[:256] == 7).all()
+        assert (held[-256:] == 7).all()
+        near(weights, w.double() - 0.1 * (x.double().mT @ s.double()), shape[1])
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("back", [True, False])
+def test_a_fused_update_is_the_level_on_the_gradient(name: str, back: bool) -> None:
+    """In double precision and by torch, over some updates; and slopes are those by the weights before them."""
+    level, r = getattr(optimizers, name), 3
+    x, w, b, s = factors((r, 9, 21, 37))
+    state = {k: [t.clone() for _ in range(1 + len(slots(level)))] for k, t in (("w", w), ("b", b))}
+    for tensors in state.values():
+        for tensor in tensors[1:]:
+            tensor.zero_()
+    doubled = {k: [t.double() for t in tensors] for k, tensors in state.items()}
+    columns = [draw(r, 1, 1, seed=9).abs() * scale for scale in (0.01, 0.5, 0.1)]
+    zero = torch.zeros(r, 1, 1)
+    for t in (1.0, 2.0, 3.0):
+        expected = s.double() @ doubled["w"][0].mT
+        for kind, fused in ((torch.float32, state), (torch.float64, doubled)):
+            lr, mu, decay = (c.to(kind) for c in columns)
+            numbers = numbers_of(level, lr, mu, decay, t), numbers_of(level, lr, mu, zero.to(kind), t)
+            found = update_affine(
+                level, fused["w"], fused["b"], numbers, t, x.to(kind), s.to(kind), back=back
+            )
+            if back and kind == torch.float32:
+                near(found, expected, 37)
+            assert (found is None) == (not back)
+        for k in state:
+            for ours, theirs in zip(state[k], doubled[k], strict=True):
+                torch.testing.assert_close(ours.double(), theirs, rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_gradient_that_is_there_gives_the_same_update(name: str) -> None:
+    level = getattr(optimizers, name)
+    x, w, _, s = factors((3, 9, 21, 37))
+    ones = torch.ones(3, 1, 1)
+    numbers = numbers_of(level, 0.01 * ones, 0.9 * ones, 0.1 * ones, 1.0)
+    one, other = ([w.clone(), *(torch.zeros_like(w) for _ in slots(level))] for _ in range(2))
+    update(level, one, numbers, 1.0, x, s)
+    update_by(level, other, numbers, 1.0, gradient(x, s))
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1), (3, 5, 17), (2, 33, 64), (2, 8, 100)])
+def test_batch_normalisation_is_that_of_double_precision(shape: tuple[int, int, int]) -> None:
+    r, _, units = shape
+    h, dy = 3 * draw(*shape, seed=1) + 1, draw(*shape, seed=2)
+    gain, shift = 1 + 0.1 * draw(r, 1, units, seed=3), draw(r, 1, units, seed=4)
+    leaves = [t.double().requires_grad_() for t in (h, gain, shift)]
+    mean = leaves[0].mean(1, keepdim=True)
+    variance = (leaves[0] - mean).square().mean(1, keepdim=True)
+    expected = (leaves[0] - mean) / (variance + 1e-5).sqrt() * leaves[1] + leaves[2]
+    y, centred, *moments_found = moments.normalised(h, gain, shift, 1e-5)
+    scale = moments_found[2]
+    torch.testing.assert_close(y.double(), expected.detach(), rtol=1e-4, atol=1e-5)
+    for found, right in zip(moments_found[:2], (mean, variance), strict=True):
+        torch.testing.assert_close(found.double(), right.detach(), rtol=1e-5, atol=1e-6)
+    right = torch.autograd.grad(expected, leaves, dy.double())
+    for found, by in zip(moments.slopes(dy, centred, gain, scale), right, strict=True):
+        torch.testing.assert_close(found.double(), by, rtol=2e-3, atol=2e-4)
+
+
+def test_a_result_with_gaps_is_refused_and_nothing_is_written() -> None:
+    x, _, _, s = factors((2, 3, 4, 5))
+    gaps = torch.zeros(2, 4, 10)[:, :, ::2]
+    numbers = numbers_of(optimizers.sgd, *(torch.ones(2, 1, 1),) * 3, 1.0)
+    with pytest.raises(ValueError, match="without gaps"):
+        update(optimizers.sgd, [gaps], numbers, 1.0, x, s)
+    assert not gaps.any()
