@@ -41,7 +41,7 @@ def test_runs_of_another_device_are_other_runs(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("cuda")
 def test_stacks_are_wide_and_jobs_take_a_place() -> None:
-    assert cost.stack_width(Run(batch_size=32)) == cost.WIDER * cost.MOST_RUNS
+    assert cost.stack_width(Run(batch_size=8)) == cost.WIDER * cost.MOST_RUNS
     assert Flow({"profile": "nano"}).gpu_slots == 1
     profile = (ROOT / "profiles/gpu/config.v8+.yaml").read_text()
     assert "gpu_slots=4" in profile and "tracker=1" in profile

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from rich.progress import track
 
+from folklore import cost
 from folklore.bench import nets
 from folklore.bench.clocks import Clock, Times, peak_clock, sized, taking_turns
 from folklore.bench.contestants import jax_stack, lightning_loop, plain, stacked
@@ -23,7 +24,7 @@ class Effort:
     """How long to measure; `seconds` is aimed at for each repetition of each contestant."""
 
     batches: tuple[int, ...] = (2, 8, 32, 128, 512)
-    width: int = 32
+    width: int = 64  # at most in a stack; how many there are is what the studies take
     repetitions: int = 5
     seconds: float = 0.3
     compiling: bool = True
@@ -48,10 +49,15 @@ def measured(run: Run, effort: Effort) -> dict:
     data, forms = nets.synthetic(run), plain.forms(compiling=effort.compiling)
     times = taking_turns(contestants(run, data, effort), effort.repetitions)
     fastest = min(forms, key=lambda form: times[form].median)
+    of_jax = {width: times.pop((JAX, width)) for width in jax_widths(run, effort) if (JAX, width) in times}
+    if of_jax:
+        times[JAX] = min(of_jax.values(), key=lambda found: found.median)
     bound = Times(tuple(nets.operations(run) / peak for peak in times[PEAK].values))
     rivals = {"plain": times[fastest]} | {name: times[name] for name in OPTIONAL if name in times}
     return {
         "batch_size": run.batch_size,
+        "width": width(run, effort),
+        "jax_us": {str(wide): found.record() for wide, found in of_jax.items()},
         "peak_gflops": Times(tuple(peak / 1e3 for peak in times[PEAK].values)).record(),
         "plain_us": {form: times[form].record() for form in forms},
         "plain_fastest": fastest,
@@ -65,8 +71,18 @@ def measured(run: Run, effort: Effort) -> dict:
     }
 
 
-def contestants(run: Run, data: SimpleNamespace, effort: Effort) -> dict[str, Clock]:
-    """Who takes turns; each has been run before."""
+def width(run: Run, effort: Effort) -> int:
+    """Networks in a stack of Folklore."""
+    return min(effort.width, cost.stack_width(run))
+
+
+def jax_widths(run: Run, effort: Effort) -> list[int]:
+    """Networks in a stack of JAX: as many, or 32, which suits it better at large batches; the faster counts."""
+    return sorted({width(run, effort), min(effort.width, 32)})
+
+
+def contestants(run: Run, data: SimpleNamespace, effort: Effort) -> dict[object, Clock]:
+    """Who takes turns, by name, JAX by name and width; each has been run before."""
 
     def of(clock: Callable[[int], float], networks: int = 1) -> Clock:
         return sized(clock, effort.seconds, networks)
@@ -76,5 +92,6 @@ def contestants(run: Run, data: SimpleNamespace, effort: Effort) -> dict[str, Cl
     if LIGHTNING in there:
         found[LIGHTNING] = of(lightning_loop.clock(run, data))
     if JAX in there:
-        found[JAX] = of(jax_stack.clock(run, data, effort.width), effort.width)
-    return found | {STACKED: of(stacked.clock(run, data, effort.width), effort.width), PEAK: peak_clock()}
+        found |= {(JAX, wide): of(jax_stack.clock(run, data, wide), wide) for wide in jax_widths(run, effort)}
+    ours = width(run, effort)
+    return found | {STACKED: of(stacked.clock(run, data, ours), ours), PEAK: peak_clock()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from folklore.bench.clocks import PEAK
+from folklore.bench.clocks import PEAK, SMALL
 
 NARROWEST = 132  # columns of the table, where there is no terminal to fit
 RIVALS = ("plain", "Lightning", "JAX")
@@ -23,7 +23,8 @@ def show(outcome: dict, console: Console) -> None:
         f"medians of {outcome['repetitions']} repetitions, in brackets the smallest and the largest.\n"
         "Plain: the fastest form of a plain PyTorch loop. Gains: time of the other over time of the stack. Most possible: time of "
         f"the plain loop over that of its matrix products alone at this core's peak ({peak(outcome):.0f} GFLOP/s in a {PEAK} x "
-        f"{PEAK} product). Where it is small, arithmetic is what the plain loop spends its time on, and no stacking can gain more."
+        f"{PEAK} product, or in many of {SMALL} x {SMALL}).\n"
+        "Where it is small, arithmetic is what the plain loop spends its time on, and no stacking can gain more."
     )
     if outcome["missing"]:
         console.print(
@@ -48,11 +49,12 @@ def peak(outcome: dict) -> float:
 
 
 def table(outcome: dict) -> Table:
-    title = f"3 x 100 MLP: microseconds an update of one network, alone and in a stack of {outcome['width']}"
+    title = "3 x 100 MLP: microseconds an update of one network, alone and in a stack"
     built = Table(title=title, title_justify="left", box=None, pad_edge=False)
     columns = (
         "net",
         "batch",
+        "stack",
         "plain",
         "Lightning",
         "JAX,\nstacked",
@@ -63,7 +65,7 @@ def table(outcome: dict) -> Table:
     for name in (*columns, "over\nJAX", "most\npossible", "% of peak:\nplain, Folklore"):
         built.add_column(name, justify="left" if name == "net" else "right", no_wrap=name != "net")
     for row in outcome["rows"]:
-        built.add_row(row["net"], str(row["batch_size"]), *cells(row))
+        built.add_row(row["net"], str(row["batch_size"]), str(row["width"]), *cells(row))
     return built
 
 
