@@ -47,8 +47,9 @@ def test_training_equals_the_plain_loop(factor: str, level: str) -> None:
     for run, result in zip(runs, train(runs, DATA), strict=True):
         losses, net = plain_training(run, torch.float32)
         if level == f"ghost-{AMOUNT}":
-            # three rows that lie close together are divided by little: rounding grows tenfold in a few updates
-            close(result["loss_curve"][:10], losses[:10], 6e-4)
+            # three rows that lie close together are divided by little: rounding grows. Against double precision torch's own float32
+            # loop is off by 6e-7 after ten updates, the stack by 2e-6; after forty by 3e-4 and 2e-2
+            close(result["loss_curve"][:10], losses[:10], 2e-5)
             continue
         close(result["loss_curve"], losses, 3e-4 if level == "rmsprop" else 1e-4)
         logits = net.eval()(torch.from_numpy(DATA.test_x))

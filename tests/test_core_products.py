@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from folklore.core import moments, optimizers
-from folklore.core.affine import affine, gradient, input_slopes
+from folklore import levels
+from folklore.core import batch_norm, machine_code, norms, optimizers, products
+from folklore.core.affine import affine, gradient, input_slopes, multiply, operands
 from folklore.core.updates import numbers_of, slots, update, update_affine, update_by
 
 # below, at and above the sizes of vectors (16), tiles (6 x 64) and blocks of them
@@ -20,7 +21,7 @@ SHAPES = [
     (2, 5, 40, 65),
     (1, 30, 100, 130),
 ]
-LEVELS = ["sgd", "momentum", "adagrad", "adadelta", "rmsprop", "adam"]
+LEVELS = levels.names("optimizer")
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -134,14 +135,70 @@ def test_batch_normalisation_is_that_of_double_precision(shape: tuple[int, int, 
     mean = leaves[0].mean(1, keepdim=True)
     variance = (leaves[0] - mean).square().mean(1, keepdim=True)
     expected = (leaves[0] - mean) / (variance + 1e-5).sqrt() * leaves[1] + leaves[2]
-    y, centred, *moments_found = moments.normalised(h, gain, shift, 1e-5)
+    y, centred, *moments_found = batch_norm.normalised(h, gain, shift, 1e-5)
     scale = moments_found[2]
     torch.testing.assert_close(y.double(), expected.detach(), rtol=1e-4, atol=1e-5)
     for found, right in zip(moments_found[:2], (mean, variance), strict=True):
         torch.testing.assert_close(found.double(), right.detach(), rtol=1e-5, atol=1e-6)
     right = torch.autograd.grad(expected, leaves, dy.double())
-    for found, by in zip(moments.slopes(dy, centred, gain, scale), right, strict=True):
+    for found, by in zip(batch_norm.slopes(dy, centred, gain, scale), right, strict=True):
         torch.testing.assert_close(found.double(), by, rtol=2e-3, atol=2e-4)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    x, w, b, s = factors((2, 3, 4, 5))
+    for wrong in (
+        lambda: affine(x[:1], w, b),
+        lambda: gradient(x[:, :2], s),
+        lambda: input_slopes(s[..., :4].contiguous(), w),
+    ):
+        with pytest.raises(ValueError, match="do not fit"):
+            wrong()
+
+
+@pytest.mark.parametrize("name", ["batch", "ghost"])
+def test_a_norm_has_the_same_bits_alone_and_in_a_stack(name: str) -> None:
+    """Ghosts share the gains of their run: alone, as a view of one row."""
+    level, options = getattr(norms, name), {"amount": 4} if name == "ghost" else {}
+
+    def trained(at: slice) -> list[Tensor]:
+        h, gain, shift = (t[at].clone().requires_grad_() for t in (rows, gains, shifts))
+        y, moments = level(h, gain, shift, None, **options)
+        return [y, *moments, *torch.autograd.grad(y, (h, gain, shift), outer[at])]
+
+    rows, outer = draw(5, 12, 21, seed=1), draw(5, 12, 21, seed=2)
+    gains, shifts = draw(5, 1, 21, seed=3), draw(5, 1, 21, seed=4)
+    together = trained(slice(None))
+    for r in range(5):
+        for alone, all_ in zip(trained(slice(r, r + 1)), together, strict=True):
+            assert torch.equal(alone, all_[r : r + 1])
+
+
+def test_narrower_registers_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code for AVX2, whose registers hold half as much and are half as many, on whatever runs this."""
+    if "+avx2" not in machine_code._host()[1]:
+        pytest.skip("no processor with AVX2")
+
+    def end(code: machine_code.Code, found: machine_code.Vector, place: products.Place) -> None:
+        place.store(code, 0, found / 3 + place.load(code, 0).sqrt())
+
+    def made(transposed: bool) -> Tensor:
+        run, out = (
+            products.kernel(products.Product(end, transposed=transposed)),
+            draw(3, 13, 77, seed=3).abs(),
+        )
+        b, scratch = draw(3, 77, 33, seed=2), torch.empty(products.scratch_floats(33))
+        given = (b, scratch) if transposed else (b.mT.contiguous(), None)
+        multiply(run, operands(x, given[0], [out], scratch=given[1]))
+        return out
+
+    x = draw(3, 13, 33, seed=1)
+    here = [made(transposed) for transposed in (False, True)]
+    monkeypatch.setattr(machine_code, "_host", lambda: ("haswell", "+avx2,+fma,-avx512f"))
+    monkeypatch.setattr(products, "wide_registers", lambda: False)
+    for one, other in zip(here, [made(transposed) for transposed in (False, True)], strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(*here)
 
 
 def test_a_result_with_gaps_is_refused_and_nothing_is_written() -> None:

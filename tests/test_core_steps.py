@@ -51,14 +51,16 @@ def test_the_factors_of_a_gradient_are_those_of_autograd(kind: torch.dtype) -> N
 
     def receive(given: Tensor, slopes: Tensor, back: bool) -> Tensor:
         found["product"] = gradient(given, slopes)
-        back = input_slopes(slopes, weights)
+        found["back"] = back
+        before = input_slopes(slopes, weights)
         weights.zero_()
-        return back
+        return before
 
     trained_affine(inputs, weights, bias, receive).backward(outer)
     torch.testing.assert_close(inputs.grad, expected[0])
     torch.testing.assert_close(found["product"], expected[1])
     assert weights.grad is None
+    assert found["back"]
 
 
 def test_maxout_shares_the_gradient_of_equal_pieces() -> None:

@@ -46,7 +46,6 @@ def benchmark(effort: measure.Effort, *, whole: bool) -> dict:
     one_core()
     found = {
         "machine": machine(),
-        "width": effort.width,
         "repetitions": effort.repetitions,
         "missing": measure.missing(),
         "rows": measure.steps(effort),

@@ -95,15 +95,21 @@ def operands(
     """The number of runs and the arguments of a product with a (R, m, k), None for ones with m = 1, and b (R, k, n).
 
     With a scratch b is the transpose (R, n, k). Results (R, m, n) and what each run has beside must have no gaps, nor may the rows of b:
-    ValueError, for the kernel would read and write elsewhere. What comes back are addresses: the tensors must live until the call.
+    ValueError, as where shapes do not fit, for the kernel would read and write elsewhere. What comes back are addresses: the tensors must
+    live until the call.
     """
-    b_run, b_row, b_column = b.stride()
-    out, sums = results[0], b.shape[2 if scratch is not None else 1]
-    if (b_column != 1 and b.shape[2] != 1) or not all(t.is_contiguous() for t in results):
+    out, (b_run, b_row, b_column) = results[0], b.stride()
+    (runs, height, width), (_, sums, columns) = out.shape, b.shape
+    if scratch is not None:
+        sums, columns = columns, sums
+    if b.shape[0] != runs or columns != width or (a is not None and a.shape != (runs, height, sums)):
+        raise ValueError(f"shapes that do not fit: {None if a is None else a.shape}, {b.shape}, {out.shape}")
+    whole = [*results, *([] if beside is None else [beside])]
+    if (b_column != 1 and b.shape[2] != 1) or not all(t.is_contiguous() for t in whole):
         raise ValueError("a kernel takes results without gaps and rows without gaps only")
     one, (a_run, a_row, a_column) = (_ONE, (0, 0, 0)) if a is None else (a, a.stride())
-    arguments = [out.shape[0], one.data_ptr(), FLOAT * a_run, FLOAT * a_row, FLOAT * a_column]
-    arguments += [b.data_ptr(), FLOAT * b_run, FLOAT * b_row, out.shape[1], sums, out.shape[2]]
+    arguments = [runs, one.data_ptr(), FLOAT * a_run, FLOAT * a_row, FLOAT * a_column]
+    arguments += [b.data_ptr(), FLOAT * b_run, FLOAT * b_row, height, sums, width]
     arguments += [0, 0] if beside is None else [beside.data_ptr(), FLOAT * beside.stride(0)]
     arguments += [result.data_ptr() for result in results]
     return [*arguments, 0 if scratch is None else scratch.data_ptr()]

@@ -221,11 +221,16 @@ def wide_registers() -> bool:
 _engines: list[Any] = []  # compiled code lives as long as they do
 
 
+def _host() -> tuple[str, str]:
+    """The processor's name and features, as LLVM has them."""
+    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+
+
 def _machine_code(text: str) -> int:
     """The address of the compiled function."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    cpu, features = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+    cpu, features = _host()
     machine = binding.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
     module = binding.parse_assembly(text)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)

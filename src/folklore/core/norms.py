@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from folklore.core import moments
+from folklore.core import batch_norm
 from folklore.core.affine import in_registers
 
 Moments = tuple[Tensor, Tensor]
@@ -86,27 +86,33 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, h: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if in_registers(h, gain, shift):
-            y, normalised, mean, variance, scale = moments.normalised(h, gain, shift, _EPS)
-            ctx.save_for_backward(normalised, scale, gain)
-            ctx.mark_non_differentiable(mean, variance)
-            return y, mean, variance
-        mean = _mean(h)
-        centred = h - mean
-        variance = _mean(centred * centred)
-        scale = torch.rsqrt(variance + _EPS)
-        normalised = centred.mul_(scale)
+        forward = batch_norm.normalised if in_registers(h, gain, shift) else _normalised
+        y, normalised, mean, variance, scale = forward(h, gain, shift, _EPS)
         ctx.save_for_backward(normalised, scale, gain)
         ctx.mark_non_differentiable(mean, variance)
-        return torch.addcmul(shift, normalised, gain), mean, variance
+        return y, mean, variance
 
     @staticmethod
     def backward(ctx, dy: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         normalised, scale, gain = ctx.saved_tensors
-        if in_registers(dy):
-            return moments.slopes(dy, normalised, gain, scale)
-        rows = dy.shape[1]
-        d_gain = (dy * normalised).sum(dim=1, keepdim=True)
-        d_shift = dy.sum(dim=1, keepdim=True)
-        dh = torch.addcmul(dy, normalised, d_gain, value=-1 / rows).sub_(d_shift, alpha=1 / rows)
-        return dh.mul_(gain * scale), d_gain, d_shift
+        backward = batch_norm.slopes if in_registers(dy, normalised, gain) else _slopes
+        return backward(dy, normalised, gain, scale)
+
+
+def _normalised(h: Tensor, gain: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, ...]:
+    """As `batch_norm.normalised`, for tensors that its kernels do not take."""
+    mean = _mean(h)
+    centred = h - mean
+    variance = _mean(centred * centred)
+    scale = torch.rsqrt(variance + eps)
+    normalised = centred.mul_(scale)
+    return torch.addcmul(shift, normalised, gain), normalised, mean, variance, scale
+
+
+def _slopes(dy: Tensor, normalised: Tensor, gain: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As `batch_norm.slopes`, likewise."""
+    rows = dy.shape[1]
+    d_gain = (dy * normalised).sum(dim=1, keepdim=True)
+    d_shift = dy.sum(dim=1, keepdim=True)
+    dh = torch.addcmul(dy, normalised, d_gain, value=-1 / rows).sub_(d_shift, alpha=1 / rows)
+    return dh.mul_(gain * scale), d_gain, d_shift

@@ -9,11 +9,9 @@ know the four operations and `sqrt`, see `folklore.core.updates`; t is there for
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-from torch import Tensor
-
-Number = TypeVar("Number", Tensor, Any)
+Number = Any  # a tensor, or a vector of code that is being written
 
 
 def _sqrt(x: Number) -> Number:

@@ -51,8 +51,8 @@ def optimizer_state(optimizer: str, trained: list[Tensor]) -> State:
 def make_step(layout: Layout, rule: Rule) -> Step:
     """A function that makes one update in place and returns the losses (R,) before it.
 
-    Weights and biases are updated inside the backward pass, as soon as the layer before has its slopes: nothing is kept, and where
-    the optimizer allows it, no gradient is ever written out. Where a pass uses weights more than once, or gradients are clipped, the
+    Weights and biases are updated inside the backward pass, as soon as the layer before has its slopes: nothing is kept, and no
+    gradient is written out, except that of masked weights. Where a pass uses weights more than once, or gradients are clipped, the
     updates wait for the end of the backward pass.
     """
 
@@ -88,13 +88,14 @@ class _Update:
         self.rule, self.parameters, self.state = rule, parameters, state
         self.hyper, self.factors = hyper, factors
         self.level, self.t = getattr(optimizers, rule.optimizer), t
-        none = torch.zeros_like(hyper["lr"])
-        self.numbers, self.decaying = (
-            numbers_of(self.level, hyper["lr"], hyper["momentum"], decay, t)
-            for decay in (none, hyper["weight_decay"] if rule.decays else none)
-        )
+        self.numbers = self.decaying = self._with_decay(torch.zeros_like(hyper["lr"]))
+        if rule.decays:
+            self.decaying = self._with_decay(hyper["weight_decay"])
         self.waits = layout.anatomy.reuses or rule.clips
         self.waiting: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+
+    def _with_decay(self, decay: Tensor) -> Tensor:
+        return numbers_of(self.level, self.hyper["lr"], self.hyper["momentum"], decay, self.t)
 
     def linear(self, i: int, h: Tensor) -> Tensor:
         """The affine map of layer i, whose backward pass updates it."""
@@ -184,7 +185,7 @@ class _Update:
 
     def _shrink(self, i: int) -> None:
         if self.rule.shrinks and self._penalised(i):
-            _shrink(self.parameters.weights[i], self.hyper["lr"] * self.hyper["l1"])
+            _soften(self.parameters.weights[i], self.hyper["lr"] * self.hyper["l1"])
 
     def _penalised(self, i: int) -> bool:
         which = {"first": 0, "last": len(self.parameters.weights) - 1}
@@ -196,6 +197,6 @@ def _joined(parts: tuple[Tensor, ...]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
-def _shrink(weights: Tensor, by: Tensor) -> None:
+def _soften(weights: Tensor, by: Tensor) -> None:
     """The proximal step of an L1 penalty, soft thresholding in place (Daubechies et al. 2004): exact zeros, which a subgradient never gives."""
     weights.copy_(weights.sign() * (weights.abs() - by).clamp_(min=0.0))

@@ -19,10 +19,9 @@ from folklore.core.machine_code import Code, Vector
 from folklore.core.products import ROWS, Kernel, Place, Product, kernel
 
 Level = Callable[..., tuple]
-ROW = (1,)  # the tiles of a bias
-_LR, _MOMENTUM, _DECAY, _POWERS = range(
-    4
-)  # an update's numbers; last 1 - base ** t for each base that the level asks for
+_ROW = (1,)  # the tiles of a bias
+# an update's numbers; from the last on 1 - base ** t for each base that the level asks for
+_LR, _MOMENTUM, _DECAY, _POWERS = range(4)
 
 
 def slots(level: Level) -> tuple[str, ...]:
@@ -44,7 +43,7 @@ def update(
     tensors: the parameter (R, in, out), then its state. inputs (R, B, in); None: the gradient (R, 1, out) is the sum of the slopes
     (R, B, out), as a bias has it.
     """
-    if in_registers(*tensors, slopes):
+    if in_registers(*tensors, slopes, *([] if inputs is None else [inputs])):
         multiply(_updating(level), _operands(tensors, numbers, inputs, slopes))
         return
     g = slopes.sum(dim=1, keepdim=True) if inputs is None else gradient(inputs, slopes)
@@ -108,12 +107,12 @@ def _updating(level: Level) -> Kernel:
 
 @cache
 def _updating_both(level: Level) -> Kernel:
-    return kernel(_product(level), _product(level, ROW))
+    return kernel(_product(level), _product(level, _ROW))
 
 
 @cache
 def _backward(level: Level) -> Kernel:
-    return kernel(BACK, _product(level), _product(level, ROW))
+    return kernel(BACK, _product(level), _product(level, _ROW))
 
 
 def _product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
@@ -165,5 +164,6 @@ class _Power:
         self.taken = taken
 
     def __rsub__(self, one: int) -> Vector:
-        assert one == 1, "a level may only take a power of t from 1"
+        if one != 1:
+            raise TypeError("an optimizer may take a power of t from 1 only")
         return self.taken

@@ -1,6 +1,6 @@
 """Batch normalisation on a processor, forward and backward, each in one pass through memory: a run's rows stay in the cache in between.
 
-For 32 runs of 32 rows and 100 units it takes a fifth of the time of the same in operations of torch. Sums go down the rows in order.
+Sums go down the rows in order.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ def normalised(
     """(y, (h - mean) / deviation), both (R, B, H), and mean, variance and 1 / deviation, each (R, 1, H), of h (R, B, H)."""
     y, centred = h.new_empty(h.shape), h.new_empty(h.shape)
     mean, variance, scale = (gain.new_empty(gain.shape) for _ in range(3))
-    _call(_forward(eps), [h.contiguous(), y, centred], [gain, shift, mean, variance, scale])
+    rows = [gain.contiguous(), shift.contiguous(), mean, variance, scale]
+    _call(_forward(eps), [h.contiguous(), y, centred], rows)
     return y, centred, mean, variance, scale
 
 
 def slopes(dy: Tensor, centred: Tensor, gain: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients by h (R, B, H), gain and shift (R, 1, H) of what `normalised` gave."""
     dh, d_gain, d_shift = dy.new_empty(dy.shape), gain.new_empty(gain.shape), gain.new_empty(gain.shape)
-    _call(_backward(), [dy.contiguous(), centred, dh], [gain, scale, d_gain, d_shift])
+    _call(_backward(), [dy.contiguous(), centred, dh], [gain.contiguous(), scale, d_gain, d_shift])
     return dh, d_gain, d_shift
 
 
@@ -42,7 +43,7 @@ def _call(kernel: Callable[..., None], matrices: list[Tensor], rows: list[Tensor
 
 
 class _Panel:
-    """Columns of a run that are worked on together. matrices and rows: where they begin there."""
+    """Columns of a run that are worked on together. share: 1 / height; matrices and rows: where they begin there."""
 
     def __init__(
         self,
@@ -50,19 +51,17 @@ class _Panel:
         height: ir.Value,
         stride: ir.Value,
         share: Vector,
-        matrices: list,
-        rows: list,
-        masks: list,
+        matrices: list[ir.Value],
+        rows: list[ir.Value],
+        masks: list[ir.Value | None],
     ) -> None:
         self.code, self.height, self.stride, self.share = code, height, stride, share
         self.matrices, self.rows, self.masks = matrices, rows, masks
 
     def each(self, addresses: Sequence[ir.Value], which: int) -> list[Vector]:
         """The vectors at one of the addresses, side by side."""
-        return [
-            self.code.load(self.code.at(addresses[which], self.code.int(VECTOR * j)), mask)
-            for j, mask in enumerate(self.masks)
-        ]
+        places = (self.code.at(addresses[which], self.code.int(VECTOR * j)) for j in range(len(self.masks)))
+        return [self.code.load(place, mask) for place, mask in zip(places, self.masks, strict=True)]
 
     def put(self, vectors: Sequence[Vector], addresses: Sequence[ir.Value], which: int) -> None:
         for j, (vector, mask) in enumerate(zip(vectors, self.masks, strict=True)):
@@ -99,11 +98,8 @@ def _written(matrices: int, rows: int, body: Callable[[_Panel], None]) -> Callab
                     for i, start in enumerate(starts)
                 ]
                 masks = [*[None] * (vectors - 1), last]
-                body(
-                    _Panel(
-                        code, height, stride, code.number(share), there[:matrices], there[matrices:], masks
-                    )
-                )
+                part = code.number(share)
+                body(_Panel(code, height, stride, part, there[:matrices], there[matrices:], masks))
 
             code.across(width, _SIDE_BY_SIDE, panel)
 
