@@ -10,7 +10,7 @@ from rich.table import Table
 
 from folklore.bench.clocks import PEAK, SMALL
 
-NARROWEST = 132  # columns of the table, where there is no terminal to fit
+NARROWEST = 144  # columns of the table, where there is no terminal to fit
 RIVALS = ("plain", "Lightning", "JAX")
 
 
