@@ -42,7 +42,7 @@ endif
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report verify slides test torture fuzz audit ui bench growth postgres test-postgres slurm test-slurm estimate calibrate register design lint lock env clean-env
+.PHONY: report verify slides test torture fuzz audit ui bench bench-gpu growth postgres test-postgres slurm test-slurm estimate calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env
@@ -88,6 +88,10 @@ fuzz: env
 bench: env
 	$(UV) pip install --quiet $(BENCH) || $(PIP) $(BENCH)
 	MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=1073741824 $(PY) -m folklore.bench
+
+# On a machine with a GPU, and with a torch that finds it (TORCH=...).
+bench-gpu: env
+	FOLKLORE_DEVICE=cuda $(PY) -m folklore.bench.gpu
 
 # What a run costs when there are many: planned, stored, imported, judged, with made-up results.
 growth: env

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from folklore.bench import __main__ as bench
-from folklore.bench import measure, nets, pipelines, shown
+from folklore.bench import gpu, measure, nets, pipelines, shown
 from folklore.bench.clocks import Times
 from folklore.bench.contestants import jax_stack, plain
 from folklore.grid import Run
@@ -152,3 +152,17 @@ def test_orders_visit_every_row_once_an_epoch() -> None:
 
 def test_a_gain_is_shown_with_its_spread() -> None:
     assert shown.spread({"median": 2.0, "min": 1.0, "max": 4.0}) == "2.0 \\[1.0-4.0]"
+
+
+def test_the_benchmark_for_a_gpu_runs_on_whatever_there_is(tmp_path: Path, data_root: Path) -> None:
+    """Steps of all nets, and a sample of the smoke profile's grid, tuned and confirmed by two processes."""
+    gpu.main(["--quick", "--data", str(data_root), "--out", str(tmp_path / "gpu.json")])
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert [row["net"] for row in found["rows"]] == list(nets.NETS)
+    for row in found["rows"]:
+        ours = row["stacked_us"][str(row["width"])]["median"]
+        fastest = row["plain_us"][row["plain_fastest"]]["median"]
+        assert ours > 0 and fastest == min(form["median"] for form in row["plain_us"].values())
+    grid = found["grid"]
+    assert grid["graphs_trained"] == sum(map(len, grid["seconds_a_graph"].values())) <= grid["graphs"]
+    assert grid["whole_minutes_extrapolated"] > 0

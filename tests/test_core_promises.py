@@ -281,8 +281,6 @@ def test_the_device_is_passed_through() -> None:
 def test_every_tensor_of_a_stack_is_on_the_device() -> None:
     """The meta device has shapes only, and refuses to be mixed with another: a tensor left behind would raise."""
     stack = Stack(with_dropout(stack_of(2, norm="batch", optimizer="adam")), DATA, torch.device("meta"))
-    x, y = stack.batches.block(0, 1)
-    factors = {site: f[0] for site, f in stack._factors(stack.draws.at(0, 1)).items()}
-    losses = stack._step(stack.parameters, stack.state, stack.hyper, x[0], y[0], factors, 1.0)
-    assert losses.shape == (2,)
-    assert losses.device.type == "meta"
+    for losses in stack._updates(stack.parameters, stack.state, stack.hyper, stack._block(0, 2)):
+        assert losses.shape == (2,)
+        assert losses.device.type == "meta"

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from folklore.core import lookup, orders
+from folklore.core.ahead import mapped, sent
 from folklore.core.randomness import permutation
+
+_PROCESSOR = torch.device("cpu")
 
 
 class Batches:
@@ -27,10 +30,16 @@ class Batches:
         n_train: int,
         batch_size: int,
         order: str = "reshuffled",
+        device: torch.device = _PROCESSOR,
     ) -> None:
-        self.x, self.y, self.batch_size = x, y, batch_size
+        """x (N, F) and y (N,) of the pool; the batches are on the device."""
+        self.x, self.y, self._labels, self.batch_size = x.to(device), y.to(device), y, batch_size
         self.seeds, self.order = seeds, lookup.function(orders, order)
-        self.rows = np.stack([permutation(s, "subset", len(x))[:n_train] for s in seeds])
+
+        def subset(seed: int) -> np.ndarray:
+            return permutation(seed, "subset", len(x))[:n_train]
+
+        self.rows = np.stack(mapped(subset, seeds, device=device))
         self.steps_per_epoch = n_train // batch_size
         self._epoch = -1
         self._order = np.empty(0)
@@ -41,7 +50,7 @@ class Batches:
         self._shuffle(epoch)
         cut = self._order[:, first * self.batch_size : (first + steps) * self.batch_size]
         index = cut.reshape(len(self.seeds), steps, self.batch_size).transpose(1, 0, 2)
-        index = torch.from_numpy(np.ascontiguousarray(index)).to(self.x.device)
+        index = sent(index, self.x.device)
         # index_select copies rows four times as fast as indexing does
         flat = index.view(-1)
         return self.x.index_select(0, flat).view(*index.shape, -1), self.y.index_select(0, flat).view_as(
@@ -54,8 +63,9 @@ class Batches:
 
     def _shuffle(self, epoch: int) -> None:
         if epoch != self._epoch:
-            own = zip(self.seeds, self.rows, strict=True)
-            self._order = np.stack(
-                [rows[self.order(s, self.y[torch.from_numpy(rows)], epoch)] for s, rows in own]
-            )
+
+            def own(seed: int, rows: np.ndarray) -> np.ndarray:
+                return rows[self.order(seed, self._labels[torch.from_numpy(rows)], epoch)]
+
+            self._order = np.stack(mapped(own, self.seeds, self.rows, device=self.x.device))
             self._epoch = epoch

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from folklore.core.ahead import mapped, sent
 from folklore.core.randomness import uint16_block
 
 _LEVELS = 1 << 16
@@ -39,19 +40,22 @@ class Draws:
         if not self.drops:
             return None
         keep = np.empty((self.steps if fresh else 1, len(self.seeds), *shape), dtype=np.bool_)
-        for r, (seed, threshold) in enumerate(zip(self.seeds, self.thresholds, strict=True)):
+
+        def draw(r: int, seed: int, threshold: int) -> None:
             if threshold:
                 np.greater_equal(self._words(seed, purpose, shape, fresh), threshold, out=keep[:, r])
             else:  # a run that drops nothing needs no draws: its own counter stream is nobody else's
                 keep[:, r] = True
-        factors = torch.from_numpy(keep).to(self.device, torch.float32)
+
+        mapped(draw, range(len(self.seeds)), self.seeds, self.thresholds, device=self.device)
+        factors = sent(keep, self.device).to(torch.float32)
         factors.mul_(self.scales.view(1, -1, *[1] * len(shape)))
         return factors if fresh else factors.expand(self.steps, *factors.shape[1:])
 
     def uniform(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
         """Numbers above 0 and below 1, in steps of 2^-16."""
-        words = np.stack([self._words(seed, purpose, shape, True) for seed in self.seeds], axis=1)
-        return torch.from_numpy((words.astype(np.float32) + 0.5) / _LEVELS).to(self.device)
+        words = mapped(lambda seed: self._words(seed, purpose, shape, True), self.seeds, device=self.device)
+        return sent((np.stack(words, axis=1).astype(np.float32) + 0.5) / _LEVELS, self.device)
 
     def normal(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
         """Standard normal numbers, by the quantile function; none is beyond 4.2."""

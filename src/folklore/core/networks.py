@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import getfullargspec
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from folklore.core import activations, initializers, lookup, norms
 from folklore.core.affine import affine
+from folklore.core.ahead import mapped, sent
 from folklore.core.norms import Moments
 from folklore.core.randomness import generator
 
@@ -90,8 +91,8 @@ def initial(layout: Layout, inits: Sequence[str], seeds: Sequence[int], device: 
         return torch.full((runs, 1, width), value, device=device)
 
     def drawn(layer: int) -> Tensor:
-        each = [_weights(layout, layer, n, s) for n, s in zip(inits, seeds, strict=True)]
-        return torch.from_numpy(np.ascontiguousarray(np.stack(each))).to(device)
+        each = mapped(partial(_weights, layout, layer), inits, seeds, device=device)
+        return sent(np.stack(each), device)
 
     weights = [drawn(layer) for layer in range(len(layout.fans))]
     normed = layout.anatomy.normed if layout.norm != "none" else ()

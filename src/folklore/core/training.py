@@ -12,13 +12,15 @@ from torch import Tensor
 
 from folklore.core import augmentations, lookup, masks, schedules
 from folklore.core.batches import Batches
+from folklore.core.blocks import Block
 from folklore.core.draws import Draws
 from folklore.core.evaluation import gradient_norms, scores
 from folklore.core.networks import Layout, Pass, initial
+from folklore.core.recorded import updating
 from folklore.core.steps import Rule, make_step, optimizer_state
 
-# inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory
-BLOCK_NUMBERS = 1 << 21
+# inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory (on a GPU, for 1 GiB of it)
+BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}
 VALIDATION_POINTS = 10
 VALIDATION_ROWS = 512
 GRADIENT_ROWS = 256
@@ -102,7 +104,8 @@ class Stack:
             bias.add_(self.column("bias"))
         self.state = optimizer_state(one.optimizer, self.parameters.trained())
         self.hyper = {name: self.column(name) for name in ("lr", "momentum", "weight_decay", "l1", "clip")}
-        self.batches = Batches(*self.tensors("pool"), seeds, one.n_train, one.batch_size, one.order)
+        pool = torch.from_numpy(data.pool_x), torch.from_numpy(data.pool_y)
+        self.batches = Batches(*pool, seeds, one.n_train, one.batch_size, one.order, device)
         self.draws = Draws(seeds, [run.dropout for run in runs], device)
         self.rule = Rule(
             one.optimizer,
@@ -124,7 +127,8 @@ class Stack:
 
     @rule.setter
     def rule(self, rule: Rule) -> None:
-        self._rule, self._step = rule, make_step(self.layout, rule)
+        self._rule, step = rule, make_step(self.layout, rule)
+        self._updates = updating(step, self.device)
 
     def train(self, tick: Callable[[float], None]) -> list[dict]:
         """All updates as the runs' procedure makes them, then the final scores."""
@@ -146,27 +150,27 @@ class Stack:
         return self._results(norms)
 
     def advance(self, until: int) -> None:
-        """Make the updates up to number `until`, with validation scores on the way."""
+        """Make the updates up to number `until`, with validation scores on the way; from a device losses are read only there and at the end."""
+        losses: list[Tensor] = []
         while self.done < until:
             steps = self._block_length(until)
-            self.losses[self.done : self.done + steps] = self._block(self.done, steps)
+            losses += self._updates(self.parameters, self.state, self.hyper, self._block(self.done, steps))
             self.done += steps
+            if self.done == until or self.done in self.marks:
+                self.losses[self.done - len(losses) : self.done] = torch.stack(losses).cpu().numpy()
+                losses = []
             if self.done in self.marks:
                 self.checks.append(self.score("val", VALIDATION_ROWS)[0])
             self.tick(self.done / self.one.updates)
 
-    def _block(self, first: int, steps: int) -> np.ndarray:
-        """Losses (S, R) of the updates first .. first + S - 1; nothing is read back from the device in between."""
+    def _block(self, first: int, steps: int) -> Block:
+        """The updates first .. first + S - 1, counted from 0."""
         x, y = self.batches.block(first, steps)
         draws = self.draws.at(first, steps)
         x, factors = lookup.function(augmentations, self.one.augmentation)(x, draws), self._factors(draws)
-        losses, base, factor = [], self.hyper["lr"], getattr(schedules, self.one.schedule)
-        for i in range(steps):
-            t = first + i + 1
-            hyper = self.hyper | {"lr": base * factor(t, self.one.updates)}
-            now = self.fixed | {site: block[i] for site, block in factors.items()}
-            losses.append(self._step(self.parameters, self.state, hyper, x[i], y[i], now, float(t)))
-        return torch.stack(losses).cpu().numpy()
+        schedule = getattr(schedules, self.one.schedule)
+        rates = [schedule(first + i + 1, self.one.updates) for i in range(steps)]
+        return Block(x, y, factors, self.fixed, rates, first + 1)
 
     def _factors(self, draws: Draws) -> dict[tuple[str, int], Tensor]:
         """What dropout multiplies at each site, (S, R, ...)."""
@@ -175,7 +179,8 @@ class Stack:
 
     def _block_length(self, until: int) -> int:
         ahead = min(until, *(mark for mark in self.marks if mark > self.done)) - self.done
-        return max(1, min(BLOCK_NUMBERS // self._numbers, ahead, self.batches.steps_left(self.done)))
+        fit = BLOCK_NUMBERS[self.device.type] // self._numbers
+        return max(1, min(fit, ahead, self.batches.steps_left(self.done)))
 
     @cached_property
     def _numbers(self) -> int:

@@ -29,9 +29,9 @@ def slots(level: Level) -> tuple[str, ...]:
     return tuple(getfullargspec(level).kwonlyargs)
 
 
-def numbers_of(level: Level, lr: Tensor, momentum: Tensor, decay: Tensor, t: float) -> Tensor:
-    """What an update needs of a run, (R, numbers), from columns (R, 1, 1) and the update's number t."""
-    powers = [torch.full_like(lr, 1 - base**t) for base in _bases(level)]
+def numbers_of(level: Level, lr: Tensor, momentum: Tensor, decay: Tensor, t: float | Tensor) -> Tensor:
+    """What an update needs of a run, (R, numbers), from columns (R, 1, 1) and the update's number t, in a recording a tensor (), float64."""
+    powers = [torch.zeros_like(lr) + (1 - base**t) for base in _bases(level)]
     return torch.cat([lr, momentum, decay, *powers], dim=1).squeeze(2)
 
 

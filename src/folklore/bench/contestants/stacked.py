@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import torch
+
 from folklore.bench.clocks import Updates
-from folklore.core.training import train
+from folklore.core.probes.step_time import now
+from folklore.core.training import VALIDATION_POINTS, curve_marks, train
 from folklore.grid import Run
 
 
-def clock(run: Run, data: SimpleNamespace, width: int) -> Updates:
-    """The time between the first and the last tick of `train`: its first block of updates is left out."""
+def clock(run: Run, data: SimpleNamespace, width: int, device: str = "cpu") -> Updates:
+    """The time from the first validation to the last one, at the end: what comes before the former is left out."""
+    where = torch.device(device)
 
     def measure(updates: int) -> float:
-        ticks: list[tuple[float, float]] = []
-        runs = [replace(run, seed=seed, updates=updates) for seed in range(width)]
-        train(runs, data, tick=lambda done: ticks.append((done, time.process_time())))
-        (first, start), (last, end) = ticks[0], ticks[-1]
-        return (end - start) / ((last - first) * updates * width) * 1e6
+        ticks: dict[int, float] = {}
+        marks = curve_marks(updates, VALIDATION_POINTS)
+
+        def tick(done: float) -> None:
+            # a device is waited for at these only, as it is for a score
+            if round(done * updates) in (marks[0], marks[-1]):
+                ticks[round(done * updates)] = now(where)
+
+        train(
+            [replace(run, seed=seed, updates=updates) for seed in range(width)],
+            data,
+            device=device,
+            tick=tick,
+        )
+        (first, start), (last, end) = ticks.items()
+        return (end - start) / ((last - first) * width) * 1e6
 
     return measure
