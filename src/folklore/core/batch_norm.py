@@ -103,7 +103,7 @@ def _written(matrices: int, rows: int, body: Callable[[_Panel], None]) -> Callab
 
             code.across(width, _SIDE_BY_SIDE, panel)
 
-    return compiled(write, 4 + matrices + rows)
+    return compiled(write, 4 + matrices + rows).call
 
 
 @cache

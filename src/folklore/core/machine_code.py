@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -182,6 +183,10 @@ class Code:
         store = self._declared("masked.store", ir.VoidType(), [_VEC, _PTR, _I32, _MASK], ".p0")
         self.builder.call(store, [vector.value, pointer, ir.Constant(_I32, FLOAT), mask])
 
+    def call(self, function: Compiled, arguments: Sequence[ir.Value]) -> None:
+        kind = _type_with(function.arguments).as_pointer()
+        self.builder.call(self.builder.inttoptr(self.int(function.address), kind), arguments)
+
     def intrinsic(self, name: str, *arguments: Vector) -> Vector:
         """Of LLVM: "fma" (a b + c, rounded once), "sqrt"."""
         function = self._declared(name, _VEC, [_VEC] * len(arguments))
@@ -201,15 +206,28 @@ class Code:
         return module.globals.get(full) or ir.Function(module, ir.FunctionType(result, arguments), full)
 
 
-def compiled(write: Callable[[Code, Sequence[ir.Value]], None], arguments: int) -> Callable[..., None]:
+@dataclass(frozen=True)
+class Compiled:
+    """A function of whole numbers: `call` from Python, or by its address from other code."""
+
+    address: int
+    arguments: int
+    call: Callable[..., None]
+
+
+def compiled(write: Callable[[Code, Sequence[ir.Value]], None], arguments: int) -> Compiled:
     """A function of that many whole numbers, whose body `write` writes."""
     module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_I64] * arguments), "written")
+    function = ir.Function(module, _type_with(arguments), "written")
     code = Code(ir.IRBuilder(function.append_basic_block()))
     write(code, function.args)
     code.builder.ret_void()
     address = _machine_code(str(module))
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address)
+    return Compiled(address, arguments, ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address))
+
+
+def _type_with(arguments: int) -> ir.FunctionType:
+    return ir.FunctionType(ir.VoidType(), [_I64] * arguments)
 
 
 @cache

@@ -115,6 +115,7 @@ def _backward(level: Level) -> Kernel:
     return kernel(BACK, _product(level), _product(level, _ROW))
 
 
+@cache
 def _product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
     names, bases = slots(level), _bases(level)
 
