@@ -76,10 +76,8 @@ def versions(claim: LoadedClaim, entries: Iterable[dict]) -> list[dict]:
 
 def current(claim: LoadedClaim, entries: Iterable[dict]) -> dict | None:
     """The registration of the claim as it stands; None when it was changed and not registered again."""
-    return next(
-        (e for e in reversed(list(entries)) if (e["claim"], e["hash"]) == (claim.id, claim.criterion_hash)),
-        None,
-    )
+    identity = claim.criterion_hash
+    return next((e for e in reversed(versions(claim, entries)) if e["hash"] == identity), None)
 
 
 def register(claims: Iterable[LoadedClaim], commit: str, reason: str, path: Path = REGISTER) -> list[str]:

@@ -297,11 +297,10 @@ def _criterion(claim: LoadedClaim, runs: pd.DataFrame | None, finding: Finding, 
     """The criterion, its commit, and the verdict under every version that was registered."""
     registered, history = criteria.current(claim, entries), []
     for entry in criteria.versions(claim, entries):
-        if entry["hash"] == claim.criterion_hash:
-            verdict = finding.verdict(claim.criterion.delta, None)
-        else:
-            old = criteria.criterion_of(entry)
-            verdict = finding_of(claim, runs, old).verdict(old.delta, None)
+        old = criteria.criterion_of(entry)
+        # where only the design was another one there is nothing to judge again
+        found = finding if old == claim.criterion else finding_of(claim, runs, old)
+        verdict = found.verdict(old.delta, None)
         history.append({k: entry[k] for k in ("hash", "commit", "reason")} | {"verdict": verdict.verdict})
     return {
         "hash": claim.criterion_hash,

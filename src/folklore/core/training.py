@@ -21,7 +21,10 @@ from folklore.core.steps import Rule, make_step, optimizer_state
 
 # inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory (on a GPU, for 1 GiB of it)
 BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}
-VALIDATION_POINTS = 10
+VALIDATION_POINTS, APART = (
+    10,
+    8,
+)  # in a run of few updates fewer, so many updates apart: they would take longer than it
 VALIDATION_ROWS = 512
 GRADIENT_ROWS = 256
 RECALIBRATION_ROWS = 1024
@@ -117,7 +120,7 @@ class Stack:
         self.fixed: dict[tuple[str, int], Tensor] = {}
         self.measures: dict[str, np.ndarray] = {}
         self.done, self.losses = 0, np.full((one.updates, len(runs)), np.nan, dtype=np.float32)
-        self.marks, self.checks = curve_marks(one.updates, VALIDATION_POINTS), []
+        self.marks, self.checks = validation_marks(one.updates), []
         self.tick: Callable[[float], None] = lambda fraction: None
 
     @property
@@ -272,6 +275,11 @@ class Stack:
         """A number of each run's specification, (R, 1, 1)."""
         values = [getattr(run, name) for run in self.runs]
         return torch.tensor(values, dtype=torch.float32, device=self.device).view(-1, 1, 1)
+
+
+def validation_marks(updates: int) -> list[int]:
+    """The updates after which a run is validated."""
+    return curve_marks(updates, max(1, min(VALIDATION_POINTS, updates // APART)))
 
 
 def curve_marks(updates: int, points: int) -> list[int]:

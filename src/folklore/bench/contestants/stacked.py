@@ -9,7 +9,7 @@ import torch
 
 from folklore.bench.clocks import Updates
 from folklore.core.probes.step_time import now
-from folklore.core.training import VALIDATION_POINTS, curve_marks, train
+from folklore.core.training import train, validation_marks
 from folklore.grid import Run
 
 
@@ -19,7 +19,7 @@ def clock(run: Run, data: SimpleNamespace, width: int, device: str = "cpu") -> U
 
     def measure(updates: int) -> float:
         ticks: dict[int, float] = {}
-        marks = curve_marks(updates, VALIDATION_POINTS)
+        marks = validation_marks(updates)
 
         def tick(done: float) -> None:
             # a device is waited for at these only, as it is for a score
