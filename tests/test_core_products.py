@@ -209,3 +209,28 @@ def test_a_result_with_gaps_is_refused_and_nothing_is_written() -> None:
     with pytest.raises(ValueError, match="without gaps"):
         update(optimizers.sgd, [gaps], numbers, 1.0, x, s)
     assert not gaps.any()
+
+
+def lion(
+    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, first: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Chen et al. 2023: the sign of a mean, which vectors do not know; here with a rate that warms up by comparing t."""
+    warm = 0.1 if t <= 3 else 1.0
+    return w - warm * lr * (0.9 * first + 0.1 * g).sign(), 0.99 * first + 0.01 * g
+
+
+@pytest.mark.parametrize("t", [2.0, 5.0])
+def test_a_level_that_does_more_than_vectors_can_is_called_with_tensors(t: float) -> None:
+    """In every way that an update takes; nothing but the speed tells a user of it."""
+    x, w, b, s = factors((3, 7, 5, 9))
+    numbers = numbers_of(lion, *(torch.full((3, 1, 1), v) for v in (0.1, 0.9, 0.01)), t)
+    weights, bias = [w, torch.zeros_like(w)], [b, torch.zeros_like(b)]
+    before = [tensor.clone() for tensor in (*weights, *bias)]
+    back = update_affine(lion, weights, bias, (numbers, numbers), t, x, s, back=True)
+    assert torch.equal(back, input_slopes(s, before[0]))
+    for (now, first), (then, zero), g in zip(
+        (weights, bias), (before[:2], before[2:]), (gradient(x, s), s.sum(1, keepdim=True)), strict=True
+    ):
+        expected = lion(then, g + 0.01 * then, 0.1, 0.9, t, first=zero)
+        torch.testing.assert_close(now, expected[0])
+        torch.testing.assert_close(first, expected[1])

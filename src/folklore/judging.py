@@ -179,11 +179,9 @@ def trained(study: Study | None, runs: pd.DataFrame | None) -> str:
         rates = int(tuned.groupby("arm")["lr"].nunique().max()) if len(tuned) else 0
         updates = Counter(confirmed["updates"])
         span = f"{min(updates):,}" if len(updates) == 1 else f"{min(updates):,} to {max(updates):,}"
-        tuning = (
-            f"{study.rates.count} rates (up to {rates} where the grid moved) x {study.tuning_seeds} seeds to tune, then "
-            if rates
-            else ""
-        )
+        seeds = f"{study.tuning_seeds} seed{'s' * (study.tuning_seeds != 1)}"
+        grid = f"{study.rates.count} rates (up to {rates} where the grid moved)"
+        tuning = f"{grid} x {seeds} to tune, then " if rates else ""
         arms, replicates = confirmed["arm"].nunique(), confirmed.groupby("arm").size().max()
         parts.append(
             f"{_task(confirmed)}, {span} updates; {arms} {'arm, of' if arms == 1 else 'arms, each'} {tuning}{replicates} fresh replicates"

@@ -217,13 +217,17 @@ class Compiled:
 
 def compiled(write: Callable[[Code, Sequence[ir.Value]], None], arguments: int) -> Compiled:
     """A function of that many whole numbers, whose body `write` writes."""
-    module = ir.Module()
-    function = ir.Function(module, _type_with(arguments), "written")
-    code = Code(ir.IRBuilder(function.append_basic_block()))
-    write(code, function.args)
+    code = new_code(arguments)
+    write(code, code.builder.function.args)
     code.builder.ret_void()
-    address = _machine_code(str(module))
+    address = _machine_code(str(code.builder.module))
     return Compiled(address, arguments, ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address))
+
+
+def new_code(arguments: int = 0) -> Code:
+    """A function of that many whole numbers, nothing of it written yet."""
+    function = ir.Function(ir.Module(), _type_with(arguments), "written")
+    return Code(ir.IRBuilder(function.append_basic_block()))
 
 
 def _type_with(arguments: int) -> ir.FunctionType:

@@ -3,8 +3,9 @@
 Arguments: w, g, the learning rate lr, `momentum` and the update's number t (from 1). Keyword-only arguments are the state, zeros at first. The
 answer is the new w and the new state, in that order. The formulas are those of `torch.optim`, with its default constants.
 
-They are called with tensors (w, g and state (R, ...), lr and momentum (R, 1, 1)), and once with vectors of code that is being written, which
-know the four operations and `sqrt`, see `folklore.core.updates`; t is there for 1 - base ** t. Adding a level is adding a public function here.
+They are called with tensors (w, g and state (R, ...), lr and momentum (R, 1, 1)). A level that does no more than the four operations, `sqrt` and
+1 - base ** t is called once with vectors of code that is being written, see `folklore.core.updates`, and several times as fast. Adding a level
+is adding a public function here.
 """
 
 from __future__ import annotations

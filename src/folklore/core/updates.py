@@ -2,7 +2,7 @@
 
 On a processor the update is part of the product that is the gradient: the level, called once with vectors in the place of tensors, writes the
 end of the kernel. So no gradient is written to memory and read again, which at small batches costs more than all arithmetic (32 nets of
-3 x 100 move 3.2 MB a pass). Elsewhere the same level is called with tensors.
+3 x 100 move 3.2 MB a pass). Elsewhere the same level is called with tensors, and so is one that needs more than vectors can do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from folklore.core.affine import BACK, gradient, in_registers, input_slopes, multiply, operands, scratch_for
-from folklore.core.machine_code import Code, Vector
+from folklore.core.machine_code import Code, Vector, new_code
 from folklore.core.products import ROWS, Kernel, Place, Product, kernel
 
 Level = Callable[..., tuple]
@@ -43,7 +43,7 @@ def update(
     tensors: the parameter (R, in, out), then its state. inputs (R, B, in); None: the gradient (R, 1, out) is the sum of the slopes
     (R, B, out), as a bias has it.
     """
-    if in_registers(*tensors, slopes, *([] if inputs is None else [inputs])):
+    if _by_kernels(level, *tensors, slopes, *([] if inputs is None else [inputs])):
         multiply(_updating(level), _operands(tensors, numbers, inputs, slopes))
         return
     g = slopes.sum(dim=1, keepdim=True) if inputs is None else gradient(inputs, slopes)
@@ -66,7 +66,7 @@ def update_affine(
     back: bool,
 ) -> Tensor | None:
     """Both parameters of an affine map by `update`, with numbers of their own; before, if `back`, the slopes of its inputs (R, B, in)."""
-    if in_registers(*weights, *bias, inputs, slopes):
+    if _by_kernels(level, *weights, *bias, inputs, slopes):
         products = [
             _operands(weights, numbers[0], inputs, slopes),
             _operands(bias, numbers[1], None, slopes),
@@ -94,6 +94,22 @@ def update_by(level: Level, tensors: list[Tensor], numbers: Tensor, t: float, g:
         None,
         g.flatten(1).unsqueeze(1),
     )
+
+
+def _by_kernels(level: Level, *tensors: Tensor) -> bool:
+    return in_registers(*tensors) and _writes(level)
+
+
+@cache
+def _writes(level: Level) -> bool:
+    """Whether the level can be written as code: it does no more than vectors can."""
+    one = new_code().vector(1.0)
+    try:
+        t = _Elapsed(dict.fromkeys(_bases(level), one))
+        level(one, one, one, one, t, **dict.fromkeys(slots(level), one))
+    except (TypeError, AttributeError):
+        return False
+    return True
 
 
 def _operands(tensors: list[Tensor], numbers: Tensor, inputs: Tensor | None, slopes: Tensor) -> list[int]:
@@ -133,9 +149,12 @@ def _product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
 
 @cache
 def _bases(level: Level) -> tuple[float, ...]:
-    """Of the powers base ** t that a level takes from 1, found by calling it with plain numbers."""
-    t = _Asked()
-    level(1.0, 1.0, 1.0, 1.0, t, **dict.fromkeys(slots(level), 1.0))
+    """Of the powers base ** t that a level takes from 1, found by calling it with numbers. None if it does more with t, which it then gets."""
+    t, one = _Asked(), torch.ones(())
+    try:
+        level(one, one, one, one, t, **dict.fromkeys(slots(level), one))
+    except TypeError:
+        return ()
     return tuple(dict.fromkeys(t.bases))
 
 
