@@ -42,7 +42,7 @@ endif
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report verify slides test torture fuzz audit ui bench bench-gpu growth postgres test-postgres slurm test-slurm estimate calibrate register design lint lock env clean-env
+.PHONY: report verify slides test torture fuzz audit ui bench bench-gpu growth postgres test-postgres slurm test-slurm estimate savings calibrate register design lint lock env clean-env
 .DEFAULT_GOAL := report
 
 report: env
@@ -114,6 +114,10 @@ test-slurm: slurm
 # What a profile would cost, before anything is trained.
 estimate: env
 	$(PY) -m folklore.stages.estimate profile=$(PROFILE) --cores $(CORES)
+
+# What replicates in stages and halved rates would have saved, replayed on the runs of the last report.
+savings: env
+	$(PY) -m folklore.stages.savings profile=$(PROFILE)
 
 # Placebo claims and planted effects with a cell of each family; the next report shows them.
 calibrate: env
