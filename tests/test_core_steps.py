@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from folklore.core import activations
-from folklore.core.affine import gradient, input_slopes, trained_affine
+from folklore.core.affine import Back, affine, gradient, input_slopes, relu
 from folklore.core.losses import cross_entropy, cross_entropy_slope
 
 R, B = 3, 5
@@ -49,14 +49,14 @@ def test_the_factors_of_a_gradient_are_those_of_autograd(kind: torch.dtype) -> N
     expected = torch.autograd.grad(torch.baddbmm(bias, inputs, weights), [inputs, weights], outer)
     found = {}
 
-    def receive(given: Tensor, slopes: Tensor, back: bool) -> Tensor:
+    def receive(given: Tensor, slopes: Tensor, back: Back) -> Tensor:
         found["product"] = gradient(given, slopes)
         found["back"] = back
         before = input_slopes(slopes, weights)
         weights.zero_()
         return before
 
-    trained_affine(inputs, weights, bias, receive).backward(outer)
+    affine(inputs, weights, bias, receive).backward(outer)
     torch.testing.assert_close(inputs.grad, expected[0])
     torch.testing.assert_close(found["product"], expected[1])
     assert weights.grad is None
@@ -71,3 +71,31 @@ def test_maxout_shares_the_gradient_of_equal_pieces() -> None:
     activations.maxout(ours).backward(outer)
     torch.maximum(*theirs.chunk(2, dim=-1)).backward(outer)
     torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32])
+@pytest.mark.parametrize("normed", [True, False])
+def test_a_relu_between_two_maps_has_autograd_s_gradients(kind: torch.dtype, normed: bool) -> None:
+    """With dropout in between; in single precision the bits of the maps and the ReLU one after the other."""
+    x, y = draw(R, B, 7).to(kind), draw(R, B, 4, seed=9).to(kind)
+    tensors = [draw(R, *shape, seed=i).to(kind) for i, shape in enumerate([(7, 6), (1, 6), (6, 4), (1, 4)])]
+    w1, b1, w2, b2 = (tensor.requires_grad_() for tensor in tensors)
+    keep = 2.0 * (draw(R, B, 6, seed=8) > 0).to(kind)
+    plain = affine(torch.relu(affine(x, w1, b1)) * keep, w2, b2)
+    expected = torch.autograd.grad(plain, [w1, b1, w2, b2], y)
+    first = relu(affine(x, w1, b1)) if normed else affine(x, w1, b1, rectify=True)
+    found = affine(first * keep, w2, b2, rectified=True)
+    assert torch.equal(found, plain)
+    for one, other in zip(torch.autograd.grad(found, [w1, b1, w2, b2], y), expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32])
+def test_a_relu_hands_on_what_is_no_number(kind: torch.dtype) -> None:
+    """So that a run that broke is seen to have broken; where a unit is silent no slope gets through, whatever it is."""
+    bias = torch.tensor([[[float("nan"), float("inf"), -float("inf")]]], dtype=kind)
+    found = affine(bias.new_ones(1, 1, 2), bias.new_zeros(1, 2, 3), bias, rectify=True)[0, 0]
+    assert found[0].isnan() and found[1].isinf() and found[2] == 0
+    inputs, slopes = bias.new_tensor([[[1.0, 0.0, float("nan")]]]), bias.new_full((1, 1, 1), float("inf"))
+    back = input_slopes(slopes, bias.new_ones(1, 3, 1), inputs, Back.RECTIFIED)
+    assert back[0, 0].tolist() == [float("inf"), 0.0, float("inf")]

@@ -1,12 +1,16 @@
-"""The affine maps of a stack, forward and backward.
+"""The affine maps of a stack, forward and backward, with the ReLU between two of them.
 
 The gradient of the loss by weights (R, in, out) is a product, inputs^T slopes; see `folklore.core.updates` for what becomes of it. On a
 processor float32 goes through the kernels of `folklore.core.products`, anything else through torch.
+
+A ReLU costs no pass through memory of its own: forward it ends the product before it, backward the product after it, which has the rectified
+numbers as its inputs. So of two maps the first is told to `rectify`, and the second, the only reader, that its inputs are `rectified`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from functools import cache
 
 import torch
@@ -15,21 +19,41 @@ from torch import Tensor
 from folklore.core.machine_code import FLOAT, Code, Vector
 from folklore.core.products import Kernel, Place, Product, kernel, scratch_floats
 
-# inputs (R, B, in), slopes (R, B, out), and whether the slopes of the inputs are wanted -> these (R, B, in), or None
-Receive = Callable[[Tensor, Tensor, bool], Tensor | None]
+
+class Back(Enum):
+    """What the layer before wants: nothing, the slopes of the inputs, or those of what ReLU made the inputs of."""
+
+    NOTHING = 0
+    SLOPES = 1
+    RECTIFIED = 2
+
+
+# inputs (R, B, in), slopes (R, B, out), and what is wanted of the slopes of the inputs -> these (R, B, in), or None
+Receive = Callable[[Tensor, Tensor, Back], Tensor | None]
 _ONE = torch.ones(1)
 
 
-def affine(inputs: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
-    """inputs (R, B, in) times weights (R, in, out), plus bias (R, 1, out)."""
+def affine(
+    inputs: Tensor,
+    weights: Tensor,
+    bias: Tensor,
+    receive: Receive | None = None,
+    *,
+    rectify: bool = False,
+    rectified: bool = False,
+) -> Tensor:
+    """inputs (R, B, in) times weights (R, in, out), plus bias (R, 1, out); its ReLU, if `rectify`.
+
+    receive: for autograd weights and bias get no gradient, but this makes the backward pass, and may change the weights.
+    """
     if torch.is_grad_enabled() and any(t.requires_grad for t in (inputs, weights, bias)):
-        return _Affine.apply(inputs, weights, bias, None)
-    return _mapped(inputs, weights, bias)
+        return _Affine.apply(inputs, weights, bias, receive, rectify, rectified)
+    return _mapped(inputs, weights, bias, rectify)
 
 
-def trained_affine(inputs: Tensor, weights: Tensor, bias: Tensor, receive: Receive) -> Tensor:
-    """The same for autograd, except that weights and bias get no gradient: `receive` makes the backward pass, and may change the weights."""
-    return _Affine.apply(inputs, weights, bias, receive)
+def relu(h: Tensor) -> Tensor:
+    """For a map whose inputs are `rectified`: backward it hands on what that map has made zero where h is not above it."""
+    return _Rectified.apply(h)
 
 
 def gradient(inputs: Tensor, slopes: Tensor) -> Tensor:
@@ -43,35 +67,78 @@ def gradient(inputs: Tensor, slopes: Tensor) -> Tensor:
 
 class _Affine(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, inputs: Tensor, weights: Tensor, bias: Tensor, receive: Receive | None) -> Tensor:
+    def forward(
+        ctx,
+        inputs: Tensor,
+        weights: Tensor,
+        bias: Tensor,
+        receive: Receive | None,
+        rectify: bool,
+        rectified: bool,
+    ) -> Tensor:
         ctx.save_for_backward(inputs, weights)
-        ctx.receive = receive
-        return _mapped(inputs, weights, bias)
+        ctx.receive, ctx.rectified = receive, rectified
+        return _mapped(inputs, weights, bias, rectify)
 
     @staticmethod
-    def backward(ctx, slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    def backward(ctx, slopes: Tensor) -> tuple[Tensor | None, ...]:
         slopes, (inputs, weights) = slopes.contiguous(), ctx.saved_tensors
+        wanted = Back.RECTIFIED if ctx.rectified else Back.SLOPES
+        back = wanted if ctx.needs_input_grad[0] else Back.NOTHING
         if ctx.receive:
-            return ctx.receive(inputs, slopes, ctx.needs_input_grad[0]), None, None, None
-        back = input_slopes(slopes, weights) if ctx.needs_input_grad[0] else None
-        return back, gradient(inputs, slopes), slopes.sum(dim=1, keepdim=True), None
+            return ctx.receive(inputs, slopes, back), *_NO_GRADIENTS
+        by_weights = gradient(inputs, slopes) if ctx.needs_input_grad[1] else None
+        by_bias = slopes.sum(dim=1, keepdim=True) if ctx.needs_input_grad[2] else None
+        return input_slopes(slopes, weights, inputs, back), by_weights, by_bias, None, None, None
 
 
-def _mapped(inputs: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
+_NO_GRADIENTS = (None,) * 5
+
+
+class _Rectified(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, h: Tensor) -> Tensor:
+        return torch.relu(h)
+
+    @staticmethod
+    def backward(ctx, slopes: Tensor) -> Tensor:
+        return slopes
+
+
+def _mapped(inputs: Tensor, weights: Tensor, bias: Tensor, rectify: bool) -> Tensor:
     if not in_registers(inputs, weights, bias):
-        return torch.baddbmm(bias, inputs, weights)
+        found = torch.baddbmm(bias, inputs, weights)
+        return found.relu_() if rectify else found
     found = inputs.new_empty(len(inputs), inputs.shape[1], weights.shape[2])
-    multiply(_forward(), operands(inputs, weights, [found], beside=bias))
+    multiply(_forward(rectify), operands(inputs, weights, [found], beside=bias))
     return found
 
 
-def input_slopes(slopes: Tensor, weights: Tensor) -> Tensor:
-    """(R, B, in) of slopes (R, B, out)."""
+def input_slopes(
+    slopes: Tensor, weights: Tensor, inputs: Tensor | None = None, back: Back = Back.SLOPES
+) -> Tensor | None:
+    """(R, B, in) of slopes (R, B, out); inputs: where they are rectified."""
+    if back is Back.NOTHING:
+        return None
     if not in_registers(slopes, weights):
-        return torch.bmm(slopes, weights.mT)
+        found = torch.bmm(slopes, weights.mT)
+        return found.masked_fill_(inputs <= 0, 0.0) if back is Back.RECTIFIED else found
     found, scratch = slopes.new_empty(*slopes.shape[:2], weights.shape[1]), scratch_for(slopes)
-    multiply(_back(), operands(slopes, weights, [found], scratch=scratch))
+    multiply(_back(back), back_operands(slopes, weights, inputs, found, scratch, back))
     return found
+
+
+def back_operands(
+    slopes: Tensor, weights: Tensor, inputs: Tensor | None, found: Tensor, scratch: Tensor, back: Back
+) -> list[int]:
+    """Of the product BACK[back], which brings the slopes of the inputs to `found`."""
+    results = [found, inputs] if back is Back.RECTIFIED else [found]
+    return operands(slopes, weights, results, scratch=scratch)
+
+
+def scratch_for(slopes: Tensor) -> Tensor:
+    """What a product of BACK needs for slopes (R, B, out)."""
+    return slopes.new_empty(scratch_floats(slopes.shape[2]))
 
 
 def in_registers(*tensors: Tensor) -> bool:
@@ -115,25 +182,37 @@ def operands(
     return [*arguments, 0 if scratch is None else scratch.data_ptr()]
 
 
-def scratch_for(slopes: Tensor) -> Tensor:
-    """What BACK needs for slopes (R, B, out)."""
-    return slopes.new_empty(scratch_floats(slopes.shape[2]))
+def _biased(code: Code, found: Vector, place: Place) -> Vector:
+    return found + code.load(code.at(place.beside, place.column), place.mask)
 
 
-def _biased(code: Code, found: Vector, place: Place) -> None:
-    place.store(code, 0, found + code.load(code.at(place.beside, place.column), place.mask))
+def _affine_end(code: Code, found: Vector, place: Place) -> None:
+    place.store(code, 0, _biased(code, found, place))
+
+
+def _rectifying_end(code: Code, found: Vector, place: Place) -> None:
+    biased = _biased(code, found, place)
+    place.store(code, 0, biased.zero_where("<", biased))
 
 
 def _stored(code: Code, found: Vector, place: Place) -> None:
     place.store(code, 0, found)
 
 
-BACK = Product(_stored, transposed=True)
+def _stored_above(code: Code, found: Vector, place: Place) -> None:
+    """Where the other operand is above zero; elsewhere zero."""
+    place.store(code, 0, found.zero_where("<=", place.load(code, 1)))
+
+
+BACK = {
+    Back.SLOPES: Product(_stored, transposed=True),
+    Back.RECTIFIED: Product(_stored_above, operands=2, transposed=True),
+}
 
 
 @cache
-def _forward() -> Kernel:
-    return kernel(Product(_biased))
+def _forward(rectify: bool) -> Kernel:
+    return kernel(Product(_rectifying_end if rectify else _affine_end))
 
 
 @cache
@@ -142,5 +221,5 @@ def _plain() -> Kernel:
 
 
 @cache
-def _back() -> Kernel:
-    return kernel(BACK)
+def _back(back: Back) -> Kernel:
+    return kernel(BACK[back])

@@ -55,6 +55,12 @@ class Vector:
     def sqrt(self) -> Vector:
         return self.code.intrinsic("sqrt", self)
 
+    def zero_where(self, comparison: str, other: Vector) -> Vector:
+        """These floats, and zero where `other` compares so with zero ("<", "<="), as NaN never does."""
+        zero, builder = self.code.vector(0).value, self.code.builder
+        condition = builder.fcmp_ordered(comparison, other.value, zero)
+        return Vector(self.code, builder.select(condition, zero, self.value))
+
     def _with(self, operation: str, left: Operand, right: Operand) -> Vector:
         values = (self.code.vector(side).value for side in (left, right))
         return Vector(self.code, getattr(self.code.builder, operation)(*values))

@@ -159,6 +159,10 @@ class Pass:
         factor = self.factors.get(("unit", i))
         return h if factor is None else h * factor
 
+    def hidden(self, i: int, h: Tensor) -> Tensor:
+        """Layer i in the usual order: linear, norm, activation, dropout. What comes may be read by one `linear` only."""
+        return self.drop(i, self.activate(self.norm(i, self.linear(i, h))))
+
     def logits(self, x: Tensor) -> Tensor:
         """(R, B, C) of inputs (R, B, F)."""
         factor = self.factors.get(("input", 0))

@@ -14,8 +14,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from folklore.core import optimizers
-from folklore.core.affine import affine, gradient, input_slopes, trained_affine
+from folklore.core import activations, optimizers
+from folklore.core.affine import Back, affine, gradient, input_slopes, relu
 from folklore.core.losses import cross_entropy_slope
 from folklore.core.networks import Layout, Parameters, Pass, update_running
 from folklore.core.updates import numbers_of, slots, update, update_affine, update_by
@@ -60,7 +60,7 @@ def make_step(layout: Layout, rule: Rule) -> Step:
         for tensor in parameters.trained():
             tensor.requires_grad_()
         update = _Update(layout, rule, parameters, state, hyper, factors, t)
-        net = Pass(layout, parameters, factors, training=True, linear=update.linear)
+        net = _TrainedPass(layout, parameters, factors, update)
         logits = net.logits(x)
         losses, slope = cross_entropy_slope(logits.detach(), y)
         torch.autograd.backward(logits, slope)
@@ -70,6 +70,29 @@ def make_step(layout: Layout, rule: Rule) -> Step:
         return losses
 
     return step
+
+
+class _TrainedPass(Pass):
+    """A pass in training: maps are updated as the backward pass comes to them, and ReLU is part of the maps around it."""
+
+    def __init__(self, layout: Layout, parameters: Parameters, factors: Factors, update: _Update) -> None:
+        super().__init__(layout, parameters, factors, training=True)
+        self.update, self.rectifies = update, getattr(activations, layout.activation) is activations.relu
+        self.rectified: Tensor | None = None
+
+    def linear(self, i: int, h: Tensor) -> Tensor:
+        return self.update.linear(i, h, rectified=h is self.rectified)
+
+    def hidden(self, i: int, h: Tensor) -> Tensor:
+        if not self.rectifies:
+            return super().hidden(i, h)
+        if self.parameters.gains:
+            above = relu(self.norm(i, self.linear(i, h)))
+        else:
+            above = self.update.linear(i, h, rectified=h is self.rectified, rectify=True)
+        # what dropout leaves of it is above zero where it was: factors are 0 or above
+        self.rectified = self.drop(i, above)
+        return self.rectified
 
 
 class _Update:
@@ -97,15 +120,16 @@ class _Update:
     def _with_decay(self, decay: Tensor) -> Tensor:
         return numbers_of(self.level, self.hyper["lr"], self.hyper["momentum"], decay, self.t)
 
-    def linear(self, i: int, h: Tensor) -> Tensor:
-        """The affine map of layer i, whose backward pass updates it."""
+    def linear(self, i: int, h: Tensor, *, rectified: bool, rectify: bool = False) -> Tensor:
+        """The affine map of layer i, whose backward pass updates it; see `folklore.core.affine` for its ReLU."""
         weights, bias = self.parameters.weights[i], self.parameters.biases[i]
         mask = self.factors.get(("weight", i))
         if mask is not None:
             weights = weights.detach() * mask
         if i in self.rule.frozen:
-            return affine(h, weights.detach(), bias.detach())
-        return trained_affine(h, weights, bias, partial(self._receive, i, weights.detach()))
+            return affine(h, weights.detach(), bias.detach(), rectify=rectify, rectified=rectified)
+        receive = partial(self._receive, i, weights.detach())
+        return affine(h, weights, bias, receive, rectify=rectify, rectified=rectified)
 
     def finish(self) -> None:
         """What waits for the end of the backward pass: shared or clipped weights; gains and shifts, which autograd gave gradients."""
@@ -116,7 +140,7 @@ class _Update:
             if ("weight", i) in self.factors:
                 self._masked(i, inputs, slopes)
             else:
-                self._update(i, inputs, slopes, back=False)
+                self._update(i, inputs, slopes, Back.NOTHING)
         first = 2 * len(self.parameters.weights)
         for tensor, state in zip(self._norms(), self.state[first:], strict=True):
             if tensor.grad is not None:
@@ -128,11 +152,11 @@ class _Update:
     def _norms(self) -> list[Tensor]:
         return [*self.parameters.gains, *self.parameters.shifts]
 
-    def _receive(self, i: int, used: Tensor, inputs: Tensor, slopes: Tensor, back: bool) -> Tensor | None:
+    def _receive(self, i: int, used: Tensor, inputs: Tensor, slopes: Tensor, back: Back) -> Tensor | None:
         """The backward pass of layer i, whose weights were `used`."""
         if not self.waits and ("weight", i) not in self.factors:
             return self._update(i, inputs, slopes, back)
-        found = input_slopes(slopes, used) if back else None
+        found = input_slopes(slopes, used, inputs, back)
         if self.waits:
             self.waiting[i].append((inputs, slopes))
         else:
@@ -158,7 +182,7 @@ class _Update:
         g, mask = gradient(inputs, slopes), self.factors.get(("weight", i))
         return g if mask is None else g.mul_(mask)
 
-    def _update(self, i: int, inputs: Tensor, slopes: Tensor, back: bool) -> Tensor | None:
+    def _update(self, i: int, inputs: Tensor, slopes: Tensor, back: Back) -> Tensor | None:
         """Of layer i; the slopes of its inputs, if wanted."""
         weights, bias = self._tensors(i)
         numbers = (self._numbers(i), self.numbers)

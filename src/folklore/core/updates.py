@@ -14,7 +14,17 @@ from inspect import getfullargspec
 import torch
 from torch import Tensor
 
-from folklore.core.affine import BACK, gradient, in_registers, input_slopes, multiply, operands, scratch_for
+from folklore.core.affine import (
+    BACK,
+    Back,
+    back_operands,
+    gradient,
+    in_registers,
+    input_slopes,
+    multiply,
+    operands,
+    scratch_for,
+)
 from folklore.core.machine_code import Code, Vector, new_code
 from folklore.core.products import ROWS, Kernel, Place, Product, kernel
 
@@ -63,22 +73,22 @@ def update_affine(
     inputs: Tensor,
     slopes: Tensor,
     *,
-    back: bool,
+    back: Back,
 ) -> Tensor | None:
-    """Both parameters of an affine map by `update`, with numbers of their own; before, if `back`, the slopes of its inputs (R, B, in)."""
+    """Both parameters of an affine map by `update`, with numbers of their own; before, if wanted, the slopes of its inputs (R, B, in)."""
     if _by_kernels(level, *weights, *bias, inputs, slopes):
         products = [
             _operands(weights, numbers[0], inputs, slopes),
             _operands(bias, numbers[1], None, slopes),
         ]
-        if not back:
+        if back is Back.NOTHING:
             multiply(_updating_both(level), *products)
             return None
         found, scratch = inputs.new_empty(inputs.shape), scratch_for(slopes)
-        first = operands(slopes, weights[0], [found], scratch=scratch)
-        multiply(_backward(level), first, *products)
+        first = back_operands(slopes, weights[0], inputs, found, scratch, back)
+        multiply(_backward(level, back), first, *products)
         return found
-    found = input_slopes(slopes, weights[0]) if back else None
+    found = input_slopes(slopes, weights[0], inputs, back)
     update(level, weights, numbers[0], t, inputs, slopes)
     update(level, bias, numbers[1], t, None, slopes)
     return found
@@ -127,8 +137,8 @@ def _updating_both(level: Level) -> Kernel:
 
 
 @cache
-def _backward(level: Level) -> Kernel:
-    return kernel(BACK, _product(level), _product(level, _ROW))
+def _backward(level: Level, back: Back) -> Kernel:
+    return kernel(BACK[back], _product(level), _product(level, _ROW))
 
 
 @cache

@@ -30,7 +30,7 @@ def forward(net: Pass, x: Tensor) -> Tensor:
     dropped = net.drop(0, embedded).unflatten(1, (x.shape[1], -1))
     h = net.norm(0, dropped.sum(dim=2))
     for i in range(1, net.layout.depth):
-        h = net.drop(i, net.activate(net.norm(i, net.linear(i, h))))
+        h = net.hidden(i, h)
     return net.linear(net.layout.depth, h)
 
 

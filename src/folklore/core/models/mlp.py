@@ -21,5 +21,5 @@ def anatomy(layout: Layout) -> Anatomy:
 
 def forward(net: Pass, x: Tensor) -> Tensor:
     for i in range(net.layout.depth):
-        x = net.drop(i, net.activate(net.norm(i, net.linear(i, x))))
+        x = net.hidden(i, x)
     return net.linear(net.layout.depth, x)

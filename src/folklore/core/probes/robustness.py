@@ -56,8 +56,8 @@ class _Watched(Pass):
     """Keeps what each hidden layer puts out."""
 
     def drop(self, i: int, h: Tensor) -> Tensor:
-        self.hidden = super().drop(i, h)
-        return self.hidden
+        self.last = super().drop(i, h)
+        return self.last
 
 
 def _correlation(stack: Stack) -> Tensor:
@@ -66,7 +66,7 @@ def _correlation(stack: Stack) -> Tensor:
     for x, _ in test_rows(stack, ROWS):
         net = _Watched(stack.layout, stack.parameters, {}, training=False)
         net.logits(x)
-        parts.append(net.hidden)
+        parts.append(net.last)
     return mean_correlation(torch.cat(parts, dim=1))
 
 
