@@ -162,6 +162,7 @@ rule judge:
         table=report("results/tables/verdicts.csv", category="Verdicts"),
     log:
         "results/logs/judge.log",
+    priority: 5  # the report waits for it, and for nothing that the importer does
     conda:
         "environment.yml"
     params:
@@ -188,6 +189,7 @@ for part, claims in enumerate(flow.drawn):
             ),
         log:
             f"results/logs/draw-{part}.log",
+        priority: 5
         conda:
             "environment.yml"
         params:
@@ -207,6 +209,7 @@ rule analyse:
         report("results/grid.json", category="Six factors"),
     log:
         "results/logs/analyse.log",
+    priority: 5
     conda:
         "environment.yml"
     params:
@@ -230,6 +233,7 @@ rule render:
         traces="reports/provenance.json",
     log:
         "results/logs/render.log",
+    priority: 5
     conda:
         "environment.yml"
     params:

@@ -19,7 +19,7 @@ from folklore.grid import Cell, Study, digest
 from folklore.schema import Config
 from folklore.studies import cells, check_only, studies
 
-CHUNK_RUNS = 3500
+CHUNK_RUNS = 2000
 
 
 @dataclass(frozen=True)
