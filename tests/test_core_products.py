@@ -9,7 +9,7 @@ from torch import Tensor
 from folklore import levels
 from folklore.core import batch_norm, machine_code, norms, optimizers, products
 from folklore.core.affine import Back, affine, gradient, input_slopes, multiply, operands
-from folklore.core.updates import numbers_of, slots, update, update_affine, update_by
+from folklore.core.updates import Level, numbers_of, slots, update, update_affine, update_by
 
 # below, at and above the sizes of vectors (16), tiles (6 x 64) and blocks of them
 SHAPES = [
@@ -217,22 +217,30 @@ def lion(
     w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, first: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Chen et al. 2023: the sign of a mean, which vectors do not know; here with a rate that warms up by comparing t."""
-    warm = 0.1 if t <= 3 else 1.0
+    warm = (1 - 0.9**t) * (0.1 if t <= 3 else 1.0)
     return w - warm * lr * (0.9 * first + 0.1 * g).sign(), 0.99 * first + 0.01 * g
 
 
+def bounded(
+    w: Tensor, g: Tensor, lr: Tensor, momentum: Tensor, t: float, *, first: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of t it takes what vectors know, of g something that they do not."""
+    return w - lr / (1 - 0.9**t) * g.clamp(-1, 1), first + g
+
+
 @pytest.mark.parametrize("t", [2.0, 5.0])
-def test_a_level_that_does_more_than_vectors_can_is_called_with_tensors(t: float) -> None:
+@pytest.mark.parametrize("level", [lion, bounded])
+def test_a_level_that_does_more_than_vectors_can_is_called_with_tensors(level: Level, t: float) -> None:
     """In every way that an update takes; nothing but the speed tells a user of it."""
     x, w, b, s = factors((3, 7, 5, 9))
-    numbers = numbers_of(lion, *(torch.full((3, 1, 1), v) for v in (0.1, 0.9, 0.01)), t)
+    numbers = numbers_of(level, *(torch.full((3, 1, 1), v) for v in (0.1, 0.9, 0.01)), t)
     weights, bias = [w, torch.zeros_like(w)], [b, torch.zeros_like(b)]
     before = [tensor.clone() for tensor in (*weights, *bias)]
-    back = update_affine(lion, weights, bias, (numbers, numbers), t, x, s, back=Back.SLOPES)
+    back = update_affine(level, weights, bias, (numbers, numbers), t, x, s, back=Back.SLOPES)
     assert torch.equal(back, input_slopes(s, before[0]))
     for (now, first), (then, zero), g in zip(
         (weights, bias), (before[:2], before[2:]), (gradient(x, s), s.sum(1, keepdim=True)), strict=True
     ):
-        expected = lion(then, g + 0.01 * then, 0.1, 0.9, t, first=zero)
+        expected = level(then, g + 0.01 * then, 0.1, 0.9, t, first=zero)
         torch.testing.assert_close(now, expected[0])
         torch.testing.assert_close(first, expected[1])

@@ -1,4 +1,4 @@
-"""Another device: chosen by a variable, part of every key, wide stacks, places on it as a resource. Nothing here was measured on a GPU."""
+"""Another device: chosen by a variable, part of every key, wide stacks, places on it as a resource. What needs a GPU is in test_core_recorded.py."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What two ways to stop early would have saved, replayed on runs that are there: replicates in stages, and halving the rates.
 
 In stages: a claim is looked at after 16, 32, ... replicates, at the level of the strictest step of its family's correction, spent over the looks
-(`folklore.stats.sequential`). Supported or reversed may be said at any look, negligible and equivalent only at the last one. A study stops
-when all of its claims have.
+(`folklore.stats.sequential`). Supported or reversed may be said at any look, negligible and equivalent only at the last one, where the corrected
+p-value has to be smaller by what the earlier looks have spent. A study stops when all of its claims have.
 
 Halving: after part of their updates the better half of a cell's rates, by mean validation accuracy, goes on, and the choice is made among
 these. The same rule for every arm.
@@ -76,16 +76,20 @@ def staged(claims: Sequence[LoadedClaim], frames: Frames) -> list[Staged]:
         if finding.estimate is None or frame is None:
             continue
         replicates = 1 + int(frame.loc[_confirmed(frame), "replicate"].max())
-        whole = finding.verdict(claim.criterion.delta, corrected.get(claim.id))
-        stopped, early = _first_decision(claim, frame, replicates) or (replicates, whole)
+        delta, p = claim.criterion.delta, corrected.get(claim.id)
+        level, looks = ALPHA / family_size(claim.claim.family), looks_of(replicates)
+        levels = nominal_levels(level, looks)
+        whole = finding.verdict(delta, p)
+        last = finding.verdict(delta, None if p is None else p * level / levels[-1])
+        stopped, early = _first_decision(claim, frame, looks, levels) or (replicates, last)
         found.append(Staged(claim.id, str(claim.study), _said(whole), _said(early), replicates, stopped))
     return found
 
 
-def _first_decision(claim: LoadedClaim, runs: pd.DataFrame, replicates: int) -> tuple[int, Verdict] | None:
+def _first_decision(
+    claim: LoadedClaim, runs: pd.DataFrame, looks: Sequence[int], levels: Sequence[float]
+) -> tuple[int, Verdict] | None:
     """The look before the last at which the claim is decided, and how."""
-    looks = looks_of(replicates)
-    levels = nominal_levels(ALPHA / family_size(claim.claim.family), looks)
     for look, level in zip(looks[:-1], levels, strict=False):
         seen = runs[(runs["phase"] == "tune") | (runs["replicate"] < look)]
         verdict = decided(finding_of(claim, seen), claim.criterion.delta, level)

@@ -1,6 +1,6 @@
 """`FOLKLORE_DEVICE=cuda python -m folklore.bench.gpu`: what stacking gains on a GPU, and how long the whole six-factor grid takes there.
 
-The plain loop has the same GPU, its data on it, and its fastest form: eager, compiled, or the whole update as one CUDA graph. Times are
+The plain loop has the same GPU, its data on it, and its fastest form: eager, the whole update as one CUDA graph, or that of a compiled net. Times are
 wall-clock microseconds for one update of one network, the device waited for. The grid is a sample of its graphs (compute graphs of the full
 crossing), tuned and confirmed as the workflow does it, by several processes that share the GPU; its whole length is extrapolated by batch size.
 """
@@ -138,7 +138,8 @@ def grid(effort: Effort, data: Path) -> dict:
         unit for size in units for unit in rng.sample(units[size], min(effort.graphs, len(units[size])))
     ]
     rng.shuffle(sample)
-    with tempfile.TemporaryDirectory() as folder, pool(effort.jobs) as workers:
+    processes = ProcessPoolExecutor(effort.jobs, multiprocessing.get_context("spawn"))
+    with tempfile.TemporaryDirectory() as folder, processes as workers:
         tasks = [(plan, unit, Path(folder), data) for unit in sample]
         seconds = list(
             track(workers.map(trained, *zip(*tasks, strict=True)), "Training the grid", len(tasks))
@@ -158,13 +159,8 @@ def grid(effort: Effort, data: Path) -> dict:
     }
 
 
-def pool(jobs: int) -> ProcessPoolExecutor:
-    """Processes that have torch and the device ready before they are timed."""
-    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
-
-
 def trained(plan: Plan, unit: Unit, folder: Path, data: Path) -> float:
-    """Seconds to tune the cells of a graph and to confirm them, what is stored included, what is loaded and started not."""
+    """Seconds to tune the cells of a graph and to confirm them, data read and results stored; the start of the process and the device not."""
     train = Trainer(Path(tempfile.mkdtemp(dir=folder)), Silent())
     train.data_root = data
     torch.zeros(1, device=device.ready())

@@ -21,10 +21,8 @@ from folklore.core.steps import Rule, make_step, optimizer_state
 
 # inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory (on a GPU, for 1 GiB of it)
 BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}
-VALIDATION_POINTS, APART = (
-    10,
-    8,
-)  # in a run of few updates fewer, so many updates apart: they would take longer than it
+VALIDATION_POINTS = 10
+VALIDATION_APART = 8  # updates, or a short run would take less time than its validations
 VALIDATION_ROWS = 512
 GRADIENT_ROWS = 256
 RECALIBRATION_ROWS = 1024
@@ -279,7 +277,7 @@ class Stack:
 
 def validation_marks(updates: int) -> list[int]:
     """The updates after which a run is validated."""
-    return curve_marks(updates, max(1, min(VALIDATION_POINTS, updates // APART)))
+    return curve_marks(updates, max(1, min(VALIDATION_POINTS, updates // VALIDATION_APART)))
 
 
 def curve_marks(updates: int, points: int) -> list[int]:

@@ -41,7 +41,7 @@ def slots(level: Level) -> tuple[str, ...]:
 
 def numbers_of(level: Level, lr: Tensor, momentum: Tensor, decay: Tensor, t: float | Tensor) -> Tensor:
     """What an update needs of a run, (R, numbers), from columns (R, 1, 1) and the update's number t, in a recording a tensor (), float64."""
-    powers = [torch.zeros_like(lr) + (1 - base**t) for base in _bases(level)]
+    powers = [torch.zeros_like(lr) + (1 - base**t) for base in _bases(level) or ()]
     return torch.cat([lr, momentum, decay, *powers], dim=1).squeeze(2)
 
 
@@ -113,9 +113,11 @@ def _by_kernels(level: Level, *tensors: Tensor) -> bool:
 @cache
 def _writes(level: Level) -> bool:
     """Whether the level can be written as code: it does no more than vectors can."""
-    one = new_code().vector(1.0)
+    bases, one = _bases(level), new_code().vector(1.0)
+    if bases is None:
+        return False
+    t = _Elapsed(dict.fromkeys(bases, one))
     try:
-        t = _Elapsed(dict.fromkeys(_bases(level), one))
         level(one, one, one, one, t, **dict.fromkeys(slots(level), one))
     except (TypeError, AttributeError):
         return False
@@ -143,7 +145,7 @@ def _backward(level: Level, back: Back) -> Kernel:
 
 @cache
 def _product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
-    names, bases = slots(level), _bases(level)
+    names, bases = slots(level), _bases(level) or ()
 
     def end(code: Code, found: Vector, place: Place) -> None:
         numbers, w, *state = place.numbers, *(place.load(code, i) for i in range(1 + len(names)))
@@ -158,13 +160,13 @@ def _product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
 
 
 @cache
-def _bases(level: Level) -> tuple[float, ...]:
-    """Of the powers base ** t that a level takes from 1, found by calling it with numbers. None if it does more with t, which it then gets."""
+def _bases(level: Level) -> tuple[float, ...] | None:
+    """Of the powers base ** t that a level takes from 1, found by calling it with numbers; None if it does more with t."""
     t, one = _Asked(), torch.ones(())
     try:
         level(one, one, one, one, t, **dict.fromkeys(slots(level), one))
     except TypeError:
-        return ()
+        return None
     return tuple(dict.fromkeys(t.bases))
 
 
