@@ -195,4 +195,5 @@ def test_the_table_names_both_sides() -> None:
     console = Console(record=True, width=120)
     verify.show(verification.compare(EXAMPLE, other), [], console)
     said = console.export_text()
-    assert "+45.6 points" in said and "+50.0 points" in said and "s.e." in said
+    effect = next(claim for claim in EXAMPLE["claims"] if claim["id"] == "bn-needs-large-batch")["effect"]
+    assert f"{100 * effect:+.1f} points" in said and "+50.0 points" in said and "s.e." in said
