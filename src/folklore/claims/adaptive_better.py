@@ -37,7 +37,7 @@ DESIGN = Study(
     ),
     updates=2000,
     half_replicates=8,
-    seconds=160,
+    seconds=82,
     variants=(
         Variant(
             "fashion_mnist",

@@ -59,7 +59,7 @@ DESIGN = Study(
     ),
     fixed={"optimizer": "momentum"},
     updates=1000,
-    seconds=55,
+    seconds=35,
 )
 CRITERION = Criterion(
     text="Test accuracy with 100 labels of a net that begins with the hidden layers of a denoising autoencoder "

@@ -56,7 +56,7 @@ DESIGN = Study(
     factors={"batch_size": (4, 8, 32, 64, 128)},
     fixed={"norm": "batch", "optimizer": "sgd", "n_train": 16_384},
     samples=131_072,
-    seconds=196,
+    seconds=189,
     variants=(
         Variant(
             FEW,

@@ -34,7 +34,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd", "dropout": 0.2, "schedule": "step"},
     updates=4500,
     half_replicates=8,
-    seconds=300,
+    seconds=267,
     variants=(
         Variant(
             "fashion_mnist",

@@ -35,7 +35,7 @@ DESIGN = Study(
     tune_on="steps",
     target=0.8,
     half_replicates=8,
-    seconds=100,
+    seconds=62,
     variants=(
         Variant(
             "fashion_mnist",

@@ -82,7 +82,7 @@ DESIGN = Study(
     updates=1024,
     rates=Rates(center=0.014),
     replicates=384,
-    seconds=570,
+    seconds=553,
     variants=(
         Variant(
             AGAINST_NONE,

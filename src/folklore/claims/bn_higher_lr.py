@@ -34,7 +34,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     updates=300,
     half_replicates=8,
-    seconds=95,
+    seconds=67,
     variants=(
         Variant("fashion_mnist", fixed={"data": "fashion_mnist", "n_train": 8192}, study={"replicates": 16}),
     ),

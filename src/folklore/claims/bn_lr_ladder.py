@@ -50,7 +50,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd", "weight_decay": 1e-3},
     updates=2000,
     half_replicates=8,
-    seconds=90,
+    seconds=54,
     variants=(
         Variant(
             "fashion_mnist",

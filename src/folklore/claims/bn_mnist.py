@@ -75,7 +75,7 @@ DESIGN = Study(
             study={"replicates": 12, "tuning_seeds": 2, "rates": Rates(count=5, center=1.0)},
         ),
     ),
-    seconds=223,
+    seconds=186,
 )
 CRITERION = Criterion(
     text="Test accuracy with batch normalisation minus that without, each at its tuned rate, is above 0 "

@@ -69,7 +69,7 @@ DESIGN = Study(
             },
         ),
     ),
-    seconds=80,
+    seconds=55,
 )
 CRITERION = Criterion(
     text="Test accuracy with batch normalisation minus that without, each net stopped at a training loss of .4 "

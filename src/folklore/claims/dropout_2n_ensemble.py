@@ -80,7 +80,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd", "probe": "ensemble-50"},
     updates=2000,
     replicates=64,
-    seconds=50,
+    seconds=44,
     variants=(
         Variant(FIFTH, study={"cells": ({"label": FIFTH, "dropout": 0.2},), "replicates": 16}),
         Variant(WIDE, fixed={"depth": 1, "width": 400}, study={"replicates": 16}),

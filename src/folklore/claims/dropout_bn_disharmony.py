@@ -63,7 +63,7 @@ DESIGN = Study(
     ),
     fixed={"optimizer": "sgd", "norm": "batch", "probe": "variance_shift"},
     updates=2000,
-    seconds=55,
+    seconds=41,
 )
 CRITERION = Criterion(
     text="Size of the log2 ratio between the variance of pre-activations in evaluation mode and the running variance, mean "

@@ -56,7 +56,7 @@ DESIGN = Study(
     updates=6000,
     rates=Rates(center=0.04),
     tune_on="speed",
-    seconds=25,
+    seconds=13,
     variants=(Variant(LATER, study={"cells": ({"label": GROWN, "procedure": "grow-16"}, _AT_ONCE)}),),
 )
 CRITERION = Criterion(

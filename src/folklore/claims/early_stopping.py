@@ -54,7 +54,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd", "n_train": 1024, "probe": "second_half"},
     updates=4000,
     tune_on="second_half_accuracy",
-    seconds=57,
+    seconds=43,
     variants=(Variant(NOISY, fixed={"view": "random_labels-20"}, study={"replicates": 16}),),
 )
 CRITERION = Criterion(

@@ -86,7 +86,7 @@ DESIGN = Study(
     cells=(*_L1, *_BOTH, ALONE),
     fixed={"optimizer": "sgd", "n_train": 1024, "view": "twin_inputs-95", "probe": "twins-40"},
     updates=2000,
-    seconds=62,
+    seconds=44,
 )
 CRITERION = Criterion(
     text="In float64 an update with beta = 0 is that of L1, and identical inputs have equal weights at the minimum of the "

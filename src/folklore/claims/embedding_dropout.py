@@ -83,7 +83,7 @@ DESIGN = Study(
     },
     updates=600,
     rates=Rates(center=0.05),
-    seconds=38,
+    seconds=30,
     variants=(
         Variant(
             MORE,

@@ -75,7 +75,7 @@ DESIGN = Study(
     updates=2000,
     tune_on="steps",
     target=1.2,
-    seconds=48,
+    seconds=25,
     variants=(
         Variant(
             MILD,

@@ -62,7 +62,7 @@ DESIGN = Study(
     fixed={"view": "later_classes", "optimizer": "momentum", "batch_size": 25, "n_train": 500},
     updates=800,
     replicates=288,
-    seconds=220,
+    seconds=203,
     variants=(
         Variant(
             LONGER,

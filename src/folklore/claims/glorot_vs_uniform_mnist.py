@@ -80,7 +80,7 @@ DESIGN = Study(
         ),
     ),
     half_replicates=8,
-    seconds=380,
+    seconds=262,
 )
 CRITERION = Criterion(
     text="log2 of the updates to a training loss of .15 from ±.05 minus the same from Glorot's start, each "

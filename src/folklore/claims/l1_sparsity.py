@@ -69,7 +69,7 @@ DESIGN = Study(
     cells=(*_L2, *_L1),
     fixed={"optimizer": "sgd", "n_train": 1024, "view": "noise_inputs-40", "probe": "input_share-40"},
     updates=2000,
-    seconds=62,
+    seconds=43,
     variants=(
         Variant(
             MORE,

@@ -63,7 +63,7 @@ DESIGN = Study(
     rates=Rates(center=0.25),
     tune_on="decades",
     variants=(Variant(LONGER, study={"updates": 256, "replicates": 16}),),
-    seconds=75,
+    seconds=68,
 )
 CRITERION = Criterion(
     text="Powers of ten by which 64 fresh quadratic functions fall in 64 steps, learned optimizer minus the best of SGD and four momenta "

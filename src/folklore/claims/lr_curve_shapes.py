@@ -52,7 +52,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     updates=2000,
     replicates=10,
-    seconds=16,
+    seconds=11,
     variants=(
         Variant("fashion_mnist", fixed={"data": "fashion_mnist", "n_train": 8192}, study={"updates": 600}),
     ),

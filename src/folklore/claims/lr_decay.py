@@ -64,7 +64,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     updates=2000,
     replicates=600,
-    seconds=400,
+    seconds=316,
     variants=(
         Variant(
             "4,000 updates",

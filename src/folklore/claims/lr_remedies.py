@@ -72,7 +72,7 @@ DESIGN = Study(
             study={"cells": _cells(10.0, dead=False), "replicates": 16, "rates": Rates(count=5)},
         ),
     ),
-    seconds=60,
+    seconds=40,
 )
 CRITERION = Criterion(
     text="Test accuracy with the remedies minus that without, mean of the nets that start 300 times below and 300 times above "

@@ -63,7 +63,7 @@ DESIGN = Study(
     updates=2000,
     tune_on="steps",
     target=0.8,
-    seconds=66,
+    seconds=47,
     variants=(
         Variant(
             "batch 256",

@@ -66,7 +66,7 @@ DESIGN = Study(
     updates=UPDATES,
     rates=Rates(center=0.04),
     replicates=64,
-    seconds=35,
+    seconds=24,
     variants=(
         Variant(
             DEEP,

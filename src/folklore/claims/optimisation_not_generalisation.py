@@ -59,7 +59,7 @@ DESIGN = Study(
     updates=2000,
     tune_on="steps",
     target=0.05,
-    seconds=36,
+    seconds=25,
 )
 CRITERION = Criterion(
     text="Training minus test accuracy with half of the labels random, less the same with true labels, is above 0 "

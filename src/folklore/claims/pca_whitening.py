@@ -74,7 +74,7 @@ DESIGN = Study(
     updates=2000,
     tune_on="steps",
     target=0.8,
-    seconds=54,
+    seconds=22,
     variants=(Variant(ACCURATE, study={"tune_on": "val_accuracy", "target": None}),),
 )
 CRITERION = Criterion(

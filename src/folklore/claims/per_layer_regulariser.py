@@ -71,7 +71,7 @@ DESIGN = Study(
         "probe": "input_share-40",
     },
     updates=2000,
-    seconds=58,
+    seconds=46,
     variants=(
         Variant(
             RARE,

@@ -64,7 +64,7 @@ DESIGN = Study(
     cells=CELLS,
     fixed={"procedure": "update_ratio"},
     updates=512,
-    seconds=60,
+    seconds=42,
 )
 CRITERION = Criterion(
     text="Area under the ROC curve for failing runs (diverged, or final training loss above .9 log 10) by the distance of "

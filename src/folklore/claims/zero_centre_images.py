@@ -53,7 +53,7 @@ DESIGN = Study(
     cells=({"label": ZERO, "view": "from_zero"}, {"label": ONE, "view": "plain"}, *_PAIR),
     fixed={"optimizer": "sgd", "data": "digits", "n_train": 1024},
     updates=1000,
-    seconds=36,
+    seconds=32,
     variants=(
         Variant(
             MNIST,

@@ -67,7 +67,7 @@ DESIGN = Study(
         ),
     ),
     half_replicates=8,
-    seconds=55,
+    seconds=41,
 )
 CRITERION = Criterion(
     text="After 100 steps in float64 the weights of all units of a layer agree to a relative difference of "
