@@ -119,6 +119,15 @@ estimate: env
 savings: env
 	$(PY) -m folklore.stages.savings profile=$(PROFILE)
 
+# Criteria of new or changed claims, before their runs: REASON="why".
+register: env
+	@test -n "$(REASON)" || { echo "error: REASON=: say why the criterion is new or changed: make register REASON=\"why\"" >&2; exit 2; }
+	@$(PY) -m folklore.stages.register --reason "$(REASON)"
+
+# The cells of the six-factor crossing that the laptop profile trains, after a change of conf/factors.yaml.
+design: env
+	$(PY) -m folklore.stages.design
+
 # Placebo claims and planted effects with a cell of each family; the next report shows them.
 calibrate: env
 	$(PY) -m snakemake calibrate_families --cores $(CORES) --config profile=$(PROFILE)

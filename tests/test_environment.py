@@ -96,3 +96,23 @@ def test_what_is_installed_is_what_is_pinned(wanted: dict[str, Requirement]) -> 
             assert version(name).split("+")[0] in pin.specifier, (
                 f"{pin} is wanted, {version(name)} is installed"
             )
+
+
+def test_every_target_that_make_names_does_something(repository: Path) -> None:
+    makefile = (repository / "Makefile").read_text()
+    (named,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
+    has_recipe = set(re.findall(r"^([a-z-]+):.*\n\t", makefile, re.M)) | {"env"}
+    assert set(named.split()) == has_recipe
+
+
+def test_documented_targets_exist(repository: Path) -> None:
+    """`make register` was told of in the README and in error messages for weeks, and had no recipe."""
+    named = set((re.findall(r"^\.PHONY: (.*)$", (repository / "Makefile").read_text(), re.M))[0].split())
+    texts = [repository / "README.md", *sorted((repository / "src").rglob("*.py"))]
+    told = {
+        target
+        for text in texts
+        for target in re.findall(r"[`\n]make ([a-z][a-z-]*)", text.read_text("utf-8"))
+    }
+    assert told >= {"register", "design", "report"}
+    assert told <= named
