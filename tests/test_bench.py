@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from folklore.bench import __main__ as bench
-from folklore.bench import gpu, measure, nets, pipelines, shown
+from folklore.bench import gpu, measure, nets, pipelines, shown, side_by_side
 from folklore.bench.clocks import Times
 from folklore.bench.contestants import jax_stack, plain
 from folklore.grid import Run
@@ -85,6 +85,27 @@ def test_whole_pipelines_are_extrapolated_as_said_and_fill_mlflow(tmp_path: Path
         assert len(runs) == count
         assert all(run.data.metrics["train_loss"] > 0 for run in runs)
     assert "Folklore" in shown.pipelines_in_words(found)
+
+
+def test_two_jobs_at_once_are_compared_with_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nets, "NETS", {"SGD": nets.NETS["SGD"]})
+    effort = replace(measure.QUICK, batches=(32,))
+    cores = sorted(os.sched_getaffinity(os.getppid()))
+    rows = side_by_side.side_by_side(effort, cores[:2])
+    assert len(rows) == (len(cores) > 1)
+    assert all(0 < row["work"]["min"] <= row["work"]["median"] <= row["work"]["max"] for row in rows)
+    assert side_by_side.side_by_side(effort, cores[:1]) == []
+    rows = [{"net": "SGD", "batch_size": 2, "work": {"median": 1.955}}]
+    assert "SGD: 1.96 at batch 2." in shown.side_by_side_in_words(rows)
+
+
+def test_a_job_that_dies_is_no_silence() -> None:
+    cores = sorted(os.sched_getaffinity(os.getppid()))
+    with (
+        side_by_side.jobs(replace(nets.NETS["SGD"], batch_size=-1), 1, cores[:1]) as at_work,
+        pytest.raises((EOFError, ConnectionError)),
+    ):
+        side_by_side.elapsed(at_work, 1)
 
 
 def test_the_figure_and_its_words_lie_beside(written: Path, outcome: dict) -> None:

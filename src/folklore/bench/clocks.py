@@ -38,11 +38,17 @@ class Times:
         return dict(zip(("median", "min", "max"), rounded, strict=True))
 
 
+def all_cores() -> list[int]:
+    """Numbers of the cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    return sorted(allowed(0))
+
+
 def one_core() -> None:
     """Keep this process, and whatever threads its libraries start, on one core."""
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, {all_cores()[-1]})
 
 
 def sized(clock: Updates, seconds: float, networks: int) -> Clock:

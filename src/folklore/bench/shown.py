@@ -30,8 +30,26 @@ def show(outcome: dict, console: Console) -> None:
         console.print(
             f"Not installed, so not measured: {', '.join(outcome['missing'])}; get them by: make bench"
         )
+    if outcome.get("side_by_side"):
+        console.print(side_by_side_in_words(outcome["side_by_side"]))
     if "pipelines" in outcome:
         console.print(pipelines_in_words(outcome["pipelines"]))
+
+
+def side_by_side_in_words(rows: list[dict]) -> str:
+    """What two jobs do in the time of one, by net and batch size."""
+    nets = dict.fromkeys(row["net"] for row in rows)
+    found = {
+        net: ", ".join(
+            f"{row['work']['median']:.2f} at batch {row['batch_size']}" for row in rows if row["net"] == net
+        )
+        for net in nets
+    }
+    return (
+        "Work of two jobs at once on two cores, in that of one alone: "
+        + "; ".join(f"{net}: {said}" for net, said in found.items())
+        + "."
+    )
 
 
 def pipelines_in_words(found: dict) -> str:
