@@ -90,7 +90,7 @@ def test_whole_pipelines_are_extrapolated_as_said_and_fill_mlflow(tmp_path: Path
 def test_two_jobs_at_once_are_compared_with_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nets, "NETS", {"SGD": nets.NETS["SGD"]})
     effort = replace(measure.QUICK, batches=(32,))
-    cores = sorted(os.sched_getaffinity(os.getppid()))
+    cores = sorted(os.sched_getaffinity(os.getppid()))  # this process may be kept to one by now
     rows = side_by_side.side_by_side(effort, cores[:2])
     assert len(rows) == (len(cores) > 1)
     assert all(0 < row["work"]["min"] <= row["work"]["median"] <= row["work"]["max"] for row in rows)
@@ -100,7 +100,7 @@ def test_two_jobs_at_once_are_compared_with_one_alone(monkeypatch: pytest.Monkey
 
 
 def test_a_job_that_dies_is_no_silence() -> None:
-    cores = sorted(os.sched_getaffinity(os.getppid()))
+    cores = sorted(os.sched_getaffinity(os.getppid()))  # this process may be kept to one by now
     with (
         side_by_side.jobs(replace(nets.NETS["SGD"], batch_size=-1), 1, cores[:1]) as at_work,
         pytest.raises((EOFError, ConnectionError)),
