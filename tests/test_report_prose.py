@@ -9,6 +9,7 @@ import pytest
 
 from folklore.report.document import document
 from folklore.report.prose import faults
+from folklore.report.words import quoted, tidy
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "reports" / "example" / "verdicts.json"
 
@@ -22,6 +23,9 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "reports" / "example" / "verdict
         ("and so on..", "two marks"),
         ("a loss of nan", "a value of the code"),
         ("down by -3 points", "a hyphen for a minus"),
+        ("a slope of 1 - f", "a hyphen for a minus"),
+        ("the net's \u201cown\u201d", "a typewriter's quotation mark"),
+        ('the "alive" unit', "a typewriter's quotation mark"),
         ("a rate of .5", "a decimal without its zero"),
         ("1 networks in all", "one of many"),
         ("an effect ()", "nothing in brackets"),
@@ -50,3 +54,19 @@ def test_the_committed_verdicts_read_well(tmp_path: Path) -> None:
     verdicts = json.loads(EXAMPLE.read_text(encoding="utf-8"))
     assert len(verdicts["claims"]) > 100
     assert faults(document(verdicts, tmp_path, tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "printed"),
+    [
+        ('He\'s weights, the nets\' own; "alive" (or "half\nso").', "He’s weights, the nets’ own; “alive” (or “half so”)."),
+        ("1 - f^2, tanh(-h) = -tanh(h), x - 1, -3 to 5", "1 − f², tanh(−h) = −tanh(h), x − 1, −3 to 5"),
+        ("batch-norm, f(x)-like, a-b (-i stays not)", "batch-norm, f(x)-like, a-b (-i stays not)"),
+    ],
+)  # fmt: skip
+def test_what_is_typed_is_printed(typed: str, printed: str) -> None:
+    assert tidy(typed) == printed
+
+
+def test_a_title_keeps_its_dash() -> None:
+    assert quoted("Early Stopping - But When?") == "Early Stopping – But When?"

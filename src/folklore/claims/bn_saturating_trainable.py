@@ -19,7 +19,7 @@ CLAIM = Claim(
     paper="Ioffe & Szegedy 2015, arXiv:1502.03167, sec. 4.2.2",
     reported="BN-x5-Sigmoid reaches 69.8 %; Inception with sigmoids stays at chance (1/1000).",
     limits="Shallow networks: at three layers a plain sigmoid network does learn, only slowly, so this is "
-    "about 'better', not 'at all'.",
+    'about "better", not "at all".',
 )
 
 # In 32 replicates the spread was .03, hence 152, planned from that spread alone for a power of .8 at 1 point.

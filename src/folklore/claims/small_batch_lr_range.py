@@ -23,7 +23,7 @@ CLAIM = Claim(
     paper="Masters & Luschi 2018, arXiv:1804.07612, fig. 16",
     reported="The range of base rates with stable convergence narrows as the batch grows from 2 to 1024 (a "
     "plot, no figure).",
-    limits="Eight epochs of a small MLP; 'usable' means four fifths of the best accuracy, and another "
+    limits='Eight epochs of a small MLP; "usable" means four fifths of the best accuracy, and another '
     "threshold gives another width.",
 )
 

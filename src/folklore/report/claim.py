@@ -15,7 +15,7 @@ from folklore.report.numbers import (
     p_value,
     percent,
 )
-from folklore.report.words import Claim, amount, paragraph, tidy, verdict_name
+from folklore.report.words import Claim, amount, paragraph, quoted, tidy, verdict_name
 
 SHORT_HASH = 12
 _FORMS = {"printed": "as printed", "right": "put right", "derived": "derived"}
@@ -41,7 +41,10 @@ def view(claim: Claim) -> dict[str, object]:
         "strip": _strip(claim),
         "source": _source(claim),
         "sections": _sections(claim),
-        "formulas": [dict(one) | {"form": _SAID[one["form"]]} for one in claim.get("formulas") or []],
+        "formulas": [
+            dict(one) | {"form": _SAID[one["form"]], "words": quoted(one["words"])}
+            for one in claim.get("formulas") or []
+        ],
         "tables": [
             table for table in (_arms(claim), _checks(claim), _robustness(claim), *_extra(claim)) if table
         ],
@@ -137,7 +140,7 @@ def _source(claim: Claim) -> str:
 
 def _sections(claim: Claim) -> list[dict[str, object]]:
     rule = [tidy(text) for text in _as_list(claim.get("rule"))]
-    said = [": ".join(filter(None, [paragraph(claim.get("paper")), tidy(claim.get("reported"))]))]
+    said = [": ".join(filter(None, [quoted(paragraph(claim.get("paper"))), tidy(claim.get("reported"))]))]
     trained = [" ".join(filter(None, [tidy(claim.get("trained")), _cost(claim)]))]
     decides = [tidy((claim.get("criterion") or {}).get("text"))]
     parts = [("The rule", rule), ("Who says so", said), ("What was done", trained), ("What decides", decides)]

@@ -66,15 +66,27 @@ def paragraph(text: object) -> str:
 
 
 def tidy(text: object) -> str:
-    """A paragraph with its numbers set as elsewhere: minus signs, powers, roots, multiplication signs, a zero before the point."""
+    """A paragraph set as elsewhere: minus signs, powers, roots, multiplication signs, a zero before the point; and `quoted`."""
     flat = paragraph(text).replace("+-", "±")
     flat = re.sub(r"(?<![\w.\])])\.(?=\d)", "0.", flat)
     flat = re.sub(r"([\d.]*\d)e([+-]?\d+)\b", _power, flat)
     flat = re.sub(r"(?<=[\w)\]])\^(-?(?:\d+|[a-pr-z]|T))(?!\w)", lambda found: superscript(found[1]), flat)
     flat = re.sub(r"\bsqrt(?:\((\w+)\)| (\w)\b)", r"√\1\2", flat)
     flat = re.sub(r"\bsqrt\(", "√(", flat)
-    flat = re.sub(r"(?<![\w.)\]-])-(?=\d)|(?<=[\w)] )-(?= \d)", MINUS, flat)
-    return re.sub(r"(?<=[\w)]) x (?=\d)", " × ", flat)
+    flat = _HYPHENS_FOR_MINUS.sub(MINUS, flat)
+    return re.sub(r"(?<=[\w)]) x (?=\d)", " × ", quoted(flat))
+
+
+# before a number; between two terms; before a function, and before a letter in brackets
+_HYPHENS_FOR_MINUS = re.compile(
+    r"(?<![\w.)\]-])-(?=\d)|(?<=[\w)⁰¹²³⁴-⁹₀-₉] )-(?= [\w(])|(?<=[(= ])-(?=[a-z]\w*\()|(?<=\()-(?=[a-z]\))"
+)
+
+
+def quoted(text: str) -> str:
+    """With a printer's apostrophes, quotation marks and dashes in the place of a typewriter's; a single mark is an apostrophe."""
+    text = text.replace("'", "’").replace(" - ", " – ")
+    return re.sub(r'(?<![\w.,;!?)’])"(?=\S)', "“", text).replace('"', "”")
 
 
 def _power(found: re.Match[str]) -> str:
