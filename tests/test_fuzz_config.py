@@ -312,3 +312,11 @@ def test_the_same_as_a_process(
     assert said[0].startswith(f"error: {named}")
     left = {path.relative_to(folder).parts[:2] for path in folder.rglob("*")}
     assert left <= ({(".snakemake",), (".snakemake", "log")} if "Snakefile" in str(command) else set())
+
+
+def test_a_number_beyond_all_bounds_is_named_by_its_key() -> None:
+    """Found by fuzzing: a file of `conf` could hold it, and the message called a whole number no whole number."""
+    with pytest.raises(
+        UsageError, match=r"^data\.n_train=9223372036854775808: allowed is a number of at most 18 digits$"
+    ):
+        run_of(completed(base(), {"data": {"n_train": 2**63}}))

@@ -149,6 +149,15 @@ def check_run(run: Run) -> None:
         raise UsageError(unfit)
 
 
+# keys of the configuration that are not called like the field of a run
+KEYS = {
+    "view": "data.view",
+    "order": "data.order",
+    "augmentation": "data.augmentation",
+    "n_train": "data.n_train",
+}
+KEYS |= {name: f"model.{name}" for name in ("depth", "width", "bias")}
+KEYS |= {name: f"optimizer.{name}" for name in ("lr", "momentum", "weight_decay", "l1", "penalised", "clip")}
 _KINDS = {key: type(default) for key, default in asdict(Run()).items()}
 
 
@@ -156,15 +165,13 @@ def check_kinds(run: Run) -> None:
     """UsageError for a value of the wrong kind, which a design that is written in Python may hold."""
     for key, kind in _KINDS.items():
         value = getattr(run, key)
+        key = KEYS.get(key, key)
         fine = isinstance(value, int | float if kind is float else kind)
         fine = fine and (kind is bool) == isinstance(value, bool)
-        fine = fine and not (isinstance(value, int) and abs(value) >= 10**18)
         _require(key, value, fine, f"a value of kind {kind.__name__}")
+        short = not isinstance(value, int) or abs(value) < 10**18
+        _require(key, value, short, "a number of at most 18 digits")
     _require("batch_size", run.batch_size, run.batch_size >= 1, "1 or more")
-
-
-# keys of factors that are not called like their key
-KEYS = {"view": "data.view", "order": "data.order", "augmentation": "data.augmentation"}
 
 
 def _check_level(factor: str, value: str) -> None:
