@@ -397,3 +397,16 @@ def test_a_claim_draws_its_finding(name: str) -> None:
 
 def test_no_model_is_left_over() -> None:
     assert set(MODELS) <= set(TRAINED)
+
+
+@pytest.mark.parametrize(("still", "notes"), [(0.55, 1), (0.59, 0)])
+def test_a_loss_to_noise_is_said_not_to_be_one_to_drift(still: float, notes: int) -> None:
+    means = {"no norm": 0.60, "batch norm": 0.62, "BN, drifting noise": 0.57, "BN, still noise": still}
+    rows = [
+        {"replicate": k, "arm": arm, "test_accuracy": mean + 0.001 * (k % 3)}
+        for k in range(6)
+        for arm, mean in means.items()
+    ]
+    found = CLAIMS["internal-covariate-shift"].module._whose_harm(pd.DataFrame(rows))
+    assert len(found) == notes
+    assert all("differ by +2.0 (+2.0 to +2.0) points" in note for note in found)

@@ -95,10 +95,12 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     finding = contrast(runs, LOSS, criterion.delta, test=_drift_is_the_cause)
     confirmed = runs[runs["phase"] == "confirm"]
     confirmed = confirmed.assign(mean=measured("drift_mean"), spread=measured("drift_spread"))
+    main = confirmed[confirmed["variant"] == "main"]
     return replace(
         finding,
         tables=(_drift(confirmed), _parts(confirmed)),
-        undecidable=finding.undecidable or _no_drift(confirmed[confirmed["variant"] == "main"]),
+        notes=(*_whose_harm(main), *finding.notes),
+        undecidable=finding.undecidable or _no_drift(main),
     )
 
 
@@ -122,6 +124,21 @@ def _drift_is_the_cause(runs: pd.DataFrame) -> float:
         return 0.0
     found = estimate(harm, sensitivity=False)
     return found.p if found.effect > 0 else 1.0
+
+
+def _whose_harm(main: pd.DataFrame) -> tuple[str, ...]:
+    """Why a loss stays undecided, where still noise costs as much as the drifting one."""
+    from folklore.stats.findings import differences
+
+    main = main.assign(measure=100 * main["test_accuracy"])
+    lost, harm = (differences(main, weights) for weights in (LOSS, HARM))
+    if len(lost) == 0 or len(harm) == 0 or lost.mean() <= 0 or harm.mean() > 0:
+        return ()
+    return (
+        "Noise that does not drift costs no less than drifting noise: the test accuracies with drifting and with still noise differ "
+        f"by {difference(main, {DRIFTING: 1.0, STILL: -1.0})} points. What is lost is lost to noise, which says nothing for the "
+        "drift: hence undecided, whatever the size of the loss.",
+    )
 
 
 def _no_drift(main: pd.DataFrame) -> str:
