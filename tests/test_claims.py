@@ -410,3 +410,10 @@ def test_a_loss_to_noise_is_said_not_to_be_one_to_drift(still: float, notes: int
     found = CLAIMS["internal-covariate-shift"].module._whose_harm(pd.DataFrame(rows))
     assert len(found) == notes
     assert all("differ by +2.0 (+2.0 to +2.0) points" in note for note in found)
+
+
+def test_halves_of_a_rule_that_part_ways_are_told() -> None:
+    parted = CLAIMS["l1-sparsity"].module._parted
+    assert parted("+70 (+60 to +80)", "+9 (+7 to +11)") == parted("not trained", "not trained") == ()
+    (note,) = parted("+70 (+60 to +80)", "-9 (-11 to -7)")
+    assert "+70 (+60 to +80) points of exact zeros" in note and "-9 (-11 to -7) points of pairs" in note

@@ -29,6 +29,7 @@ from folklore.claims._penalties import (
     L1,
     L2,
     by_arm,
+    difference,
     l1_arm,
     l2_arm,
     labels,
@@ -115,6 +116,8 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         return largest_p([differences(mine.assign(measure=m(mine)), arms) for m in (found, zeros)])
 
     finding = contrast(runs, weights, criterion.delta, measure=found, test=test)
+    main = runs[runs["variant"] == "main"]
+    halves = [difference(main, weights["main"], measure, 100) for measure in (zeros, found)]
     unknown = float("nan")
     columns = {
         "silent below real (%)": (found, 100),
@@ -130,7 +133,21 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         finding,
         checks=_checks(numbers["penalty"], int(numbers["steps"]), numbers["tolerance"]),
         tables=(by_arm(runs, caption, columns),),
-        notes=(f"Chosen on validation: {chosen['main'][0]} and {chosen['main'][1]}.", *finding.notes),
+        notes=(
+            f"Chosen on validation: {chosen['main'][0]} and {chosen['main'][1]}.",
+            *_parted(*halves),
+            *finding.notes,
+        ),
+    )
+
+
+def _parted(zeros: str, found: str) -> tuple[str, ...]:
+    """Why the rule stays undecided where one half of it holds and the other does not."""
+    if not zeros.startswith("+") or not found.startswith("-"):
+        return ()
+    return (
+        f"The halves of the rule part ways: L1 minus L2 is {zeros} points of exact zeros, and {found} points of pairs in which the "
+        "silent input has less weight. Hence undecided, however clear each of them is.",
     )
 
 
