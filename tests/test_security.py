@@ -193,6 +193,11 @@ def _rendered(folder: Path, *, hostile: bool) -> Path:
     return folder / "reports"
 
 
+def typed(text: str) -> str:
+    """With the quotation marks of a typewriter again: the report sets a printer's."""
+    return text.translate(str.maketrans("“”’", '""\''))
+
+
 def test_hostile_text_is_text_in_the_page(hostile_report: Path, plain_report: Path) -> None:
     html, usual = ((place / PAGE).read_text(encoding="utf-8") for place in (hostile_report, plain_report))
     page, other = Page(html), Page(usual)
@@ -203,13 +208,13 @@ def test_hostile_text_is_text_in_the_page(hostile_report: Path, plain_report: Pa
     assert {tag for tag, _ in page.elements} <= {tag for tag, _ in other.elements} | {"code"}
     assert not [a for _, attributes in page.elements for a in attributes if a.startswith("on")]
     assert "<script>alert(1)" not in html and "<img src=x" not in html
-    assert page.text.count(HOSTILE) >= 20
+    assert typed(page.text).count(HOSTILE) >= 20
     assert "49" not in {found.strip() for found in re.findall(r"//(.*?)\$\{x\}", page.text)}
 
 
 def test_hostile_text_is_text_in_the_pdf(hostile_report: Path) -> None:
     for name, least in (("folklore.pdf", 20), ("cheatsheet.pdf", 2)):
-        text = "".join(read_pages(hostile_report / name))
+        text = typed("".join(read_pages(hostile_report / name)))
         assert text.count(flat(HOSTILE)) >= least, name
 
 
