@@ -93,7 +93,7 @@ bench: env
 bench-gpu: env
 	FOLKLORE_DEVICE=cuda $(PY) -m folklore.bench.gpu
 
-# What a run costs when there are many: planned, stored, imported, judged, with made-up results.
+# What a run costs when there are many: planned, stored, imported, judged, with made-up results; the next report shows it.
 growth: env
 	$(PY) -m folklore.bench.growth
 

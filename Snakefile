@@ -238,6 +238,7 @@ rule render:
         "environment.yml"
     params:
         code=code("render"),
+        growth=flow.growth(),
     message:
         "render reports/folklore.pdf, index.html, cheatsheet.pdf"
     shell:

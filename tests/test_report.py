@@ -20,6 +20,7 @@ from folklore.figures import overview, style
 from folklore.report import document, factors, numbers, words
 from folklore.report.build import read_verdicts, render
 from folklore.report.claim import breakable, table
+from folklore.report.growth import growth
 from folklore.stages import render as render_stage
 from folklore.stages import summary as summary_stage
 
@@ -320,6 +321,21 @@ def curve() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         style.save(fig, Path(folder) / "curve", "A curve.")
         return [(Path(folder) / f"curve{suffix}").read_bytes() for suffix in (".svg", ".png")]
+
+
+def test_growth_is_shown_where_it_was_measured(tmp_path: Path) -> None:
+    assert growth(tmp_path) is None
+    row = {"runs": 10_000, "step": "import", "seconds": 143.21, "ms_a_run": 14.321, "peak_mb": 334}
+    (tmp_path / "growth.json").write_text(json.dumps([row]))
+    (group,) = growth(tmp_path)["groups"]
+    assert group == {"name": "10,000 runs", "rows": [["imported into MLflow", "143.2", "14.32", "334"]]}
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}x", '[{"runs": 1}]', '[{"runs": 1, "step": "x"}]'])
+def test_another_file_in_its_place_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "growth.json").write_text(content)
+    with pytest.raises(UsageError, match=r"growth\.json: not as .* make it by: make growth$"):
+        growth(tmp_path)
 
 
 def write_grid(out: Path) -> None:

@@ -166,6 +166,11 @@ class Flow:
         made = sorted((results / "calibration").glob("*.json"))
         return hashlib.sha256(b"".join(file.read_bytes() for file in made)).hexdigest()[:16]
 
+    def growth(self, results: Path = Path("results")) -> str:
+        """Identity of what `make growth` measured, if it did: the report shows it, and asks for none."""
+        file = results / "growth.json"
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
+
     def chunk_inputs(self, chunk: str) -> list[str]:
         """What one import into the tracker waits for."""
         jobs = self.plan.chunks()[int(chunk)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from folklore.figures import style
 from folklore.report import factors
 from folklore.report.claim import SHORT_HASH, family_name, is_measured, labels, table, view
+from folklore.report.growth import growth
 from folklore.report.numbers import MISSING, count, is_number, percent
 from folklore.report.pictures import figure
 from folklore.report.sheet import sheet
@@ -51,6 +52,7 @@ def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
         "sheet": sheet(claims, grid),
         "calibration": calibration(verdicts.get("calibration")),
         "calibrations": _calibrations(verdicts.get("calibration") or {}),
+        "growth": growth(out),
         "data": _data(verdicts),
         "changes": _changes(claims),
         "provenance": _provenance(claims, grid, stems),
