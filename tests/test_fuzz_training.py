@@ -117,6 +117,7 @@ REFUSED = [
     ({"activation": "maxout", "procedure": "subsample-16"}, "activation=maxout: allowed with procedure=subsample-16"),
     ({"activation": "maxout", "model": "no_activation"}, "activation=maxout: allowed with model=no_activation"),
     ({"model": "no_activation", "probe": "dead"}, "model=no_activation: allowed with probe=dead"),
+    ({"model": "bag", "depth": 1, "probe": "dead"}, "model.depth=1: allowed is 2 or more with probe=dead"),
     ({"model": "rnn", "probe": "twins-5"}, "model=rnn: allowed with probe=twins-5"),
     ({"model": "rnn_stepwise", "mask": "inputs"}, "model=rnn_stepwise: allowed with mask=inputs"),
     ({"norm": "ghost-0"}, "norm=ghost-0: allowed is ghost-NUMBER with a number from 1"),
