@@ -165,10 +165,11 @@ def test_any_arm(levels: dict[str, object]) -> None:
         assert len({cell.key for cell in found}) == 2
 
 
-def test_an_arm_that_does_not_exist_is_named() -> None:
-    arms = ({"activation": "relu"}, {"activation": "tanh", "lr_of": "relu"})
+@pytest.mark.parametrize(("leader", "said"), [("relu", "relu"), ("\u202ex", " x")])
+def test_an_arm_that_does_not_exist_is_named(leader: str, said: str) -> None:
+    arms = ({"activation": "relu"}, {"activation": "tanh", "lr_of": leader})
     claim = load(sound(DESIGN=replace(DESIGN, factors={}, cells=arms)))
-    with pytest.raises(UsageError, match=r"study sound-claim: lr_of=relu: no such arm"):
+    with pytest.raises(UsageError, match=rf"study sound-claim: lr_of={said}: no such arm"):
         cells(studies(ProfileConfig(only=[claim.id]), [claim])[0], completed(base()))
 
 

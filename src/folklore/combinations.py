@@ -63,14 +63,14 @@ def unfit(run: Run) -> Iterator[str]:
 
 
 def _too_few(run: Run) -> Iterator[str]:
-    """Rows, inputs or updates that do not suffice."""
+    """Rows, inputs, layers or updates that do not suffice."""
     moments = _name(run.norm) in ("batch", "ghost")
     if moments and run.batch_size < 2:
         yield f"batch_size={run.batch_size}: allowed is 2 or more with norm={run.norm}, whose variance needs two rows"
     if run.procedure == "drift" and run.updates < 16:
         yield f"budget.updates={run.updates}: allowed is 16 or more with procedure=drift, which looks that often"
     if run.probe == "dead" and run.model == "bag" and run.depth < 2:
-        yield f"model.depth={run.depth}: allowed is 2 or more with probe=dead and model=bag, whose first layer are embeddings, not units"
+        yield f"model.depth={run.depth}: allowed is 2 or more with probe=dead and model=bag, whose first layer holds embeddings, not units"
     name, _, amount = run.procedure.partition("-")
     if name == "cross_validation" and amount:
         left = run.n_train - -(-run.n_train // max(1, int(amount)))

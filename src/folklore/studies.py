@@ -73,7 +73,7 @@ def cells(study: Study, base: Config) -> list[Cell]:
     for cell in found:
         if cell.leader and (cell.variant, cell.leader) not in labels:
             raise UsageError(
-                f"study {study.name}: lr_of={cell.leader}: no such arm; allowed is the label of an arm of the study"
+                f"study {study.name}: lr_of={one_line(cell.leader)}: no such arm; allowed is the label of an arm of the study"
             )
     if len({c.key for c in found}) != len(found):
         raise UsageError(
@@ -97,7 +97,7 @@ def _check_numbers(study: Study) -> None:
         ("updates", study.updates, study.updates >= 0, "0 or more"),
     ):  # fmt: skip
         if not fine:
-            raise UsageError(f"study {study.name}: {key}={value}: allowed is {allowed}")
+            raise UsageError(f"study {study.name}: {key}={one_line(value)}: allowed is {allowed}")
 
 
 def scaled(study: Study, profile: ProfileConfig) -> Study:
@@ -144,7 +144,7 @@ def _cell(study: Study, variant: str, levels: dict[str, object], start: Run, pro
     unknown = set(changes) - set(FIELDS)
     if unknown:
         raise UsageError(
-            f"study {study.name}: {sorted(unknown)[0]}: no such factor; allowed are {', '.join(FIELDS)}"
+            f"study {study.name}: {one_line(sorted(unknown)[0])}: no such factor; allowed are {', '.join(FIELDS)}"
         )
     try:
         run = _run(replace(start, **changes), study, profile, changes)

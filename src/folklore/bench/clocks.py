@@ -44,11 +44,11 @@ def all_cores() -> list[int]:
     return sorted(allowed(0))
 
 
-def one_core() -> None:
-    """Keep this process, and whatever threads its libraries start, on one core."""
+def one_core(core: int | None = None) -> None:
+    """Keep this process, and whatever threads its libraries start, on one core: the last, or the one with this number."""
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {all_cores()[-1]})
+        os.sched_setaffinity(0, {all_cores()[-1] if core is None else core})
 
 
 def sized(clock: Updates, seconds: float, networks: int) -> Clock:

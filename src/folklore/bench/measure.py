@@ -36,8 +36,12 @@ QUICK = Effort(batches=(2, 32), width=4, repetitions=2, seconds=0.01, compiling=
 
 def steps(effort: Effort) -> list[dict]:
     """A row for each net and batch size, as plain numbers."""
-    cases = [(name, replace(run, batch_size=b)) for name, run in nets.NETS.items() for b in effort.batches]
-    return [{"net": name, **measured(run, effort)} for name, run in track(cases, "Measuring steps")]
+    return [{"net": name, **measured(run, effort)} for name, run in track(cases(effort), "Measuring steps")]
+
+
+def cases(effort: Effort) -> list[tuple[str, Run]]:
+    """Every net at every batch size, by the net's name."""
+    return [(name, replace(run, batch_size=b)) for name, run in nets.NETS.items() for b in effort.batches]
 
 
 def missing() -> list[str]:

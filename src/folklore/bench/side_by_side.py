@@ -6,20 +6,17 @@ Each job is a process with a core and a stack of its own, as the workflow's jobs
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing.connection import Connection
 
-import torch
 from rich.progress import track
 
 from folklore.bench import nets
-from folklore.bench.clocks import FIRST, Times
+from folklore.bench.clocks import FIRST, Times, one_core
 from folklore.bench.contestants import stacked
-from folklore.bench.measure import Effort, width
+from folklore.bench.measure import Effort, cases, width
 from folklore.grid import Run
 
 JOBS = 2
@@ -29,7 +26,6 @@ def side_by_side(effort: Effort, cores: Sequence[int]) -> list[dict]:
     """A row for each net and batch size: work that two jobs do in the time in which one alone does 1. Nothing where there is one core."""
     if len(cores) < JOBS:
         return []
-    cases = [(name, replace(run, batch_size=b)) for name, run in nets.NETS.items() for b in effort.batches]
     return [
         {
             "net": name,
@@ -37,7 +33,7 @@ def side_by_side(effort: Effort, cores: Sequence[int]) -> list[dict]:
             "width": width(run, effort),
             "work": measured(run, effort, cores),
         }
-        for name, run in track(cases, "Measuring two jobs")
+        for name, run in track(cases(effort), "Measuring two jobs")
     ]
 
 
@@ -85,9 +81,7 @@ def elapsed(at_work: Sequence[Connection], updates: int) -> float:
 
 
 def _work(told: Connection, run: Run, networks: int, core: int) -> None:
-    torch.set_num_threads(1)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
+    one_core(core)
     train = stacked.clock(run, nets.synthetic(run), networks)
     while True:
         try:

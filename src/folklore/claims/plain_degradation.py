@@ -61,8 +61,8 @@ CLAIM = Claim(
 # Pilot (seeds 20000, 20001; rates .0065, .026, .052, .104, the best for all arms within them). Training loss and validation
 # accuracy: CNN plain .33 and .885 with 9 layers, 1.4 and .46 with 33; residual .22 and .926, .29 and .88. MLP plain 1.33 and
 # .49, 2.0 and .18; residual 1.2 and .53, 1.36 and .476. Spreads: .15 for the log ratio of plain nets; the differences that
-# the other two claims read spread by 1.75 and 3 points, the latter beside effects ten times as
-# large. Plain nets of 9 layers reach 1.45 (MLP) and .6 (CNN) before half of their updates.
+# the other two claims read spread by 1.75 and 3 points, the latter beside effects ten times as large. Plain
+# nets of 9 layers reach 1.45 (MLP) and .6 (CNN) before half of their updates.
 # In 32 replicates the spread of residual-tie-shallow was .021, hence 60, planned from that spread alone for a power of .8 at 1 point.
 _FEWER = {"rates": Rates(count=5), "tuning_seeds": 2, "replicates": 12}
 DESIGN = Study(
