@@ -13,7 +13,7 @@ from folklore import cost
 from folklore.core import augmentations
 from folklore.core.draws import Draws
 from folklore.core.models._recurrent import READ
-from folklore.core.networks import Layout, Parameters, Pass, initial
+from folklore.core.networks import Layout, Parameters, Pass, initial, update_running
 from folklore.core.networks import forward as logits_of
 from folklore.core.training import Stack, train
 from folklore.datasets.views import lengths as lengths_view
@@ -107,6 +107,25 @@ def test_steps_that_no_row_of_a_run_reaches_enter_no_moments() -> None:
     alone.logits(x[:, :, :6])
     for ours, theirs in zip(both.seen[0][1], alone.seen[0][1], strict=True):
         close(ours[0], theirs[0], 1e-12)
+
+
+def test_moments_of_steps_that_no_row_reaches_stay_as_they_are() -> None:
+    """In the run whose rows all end after three steps; in the others every step counts. Places that it reaches move."""
+    layout, net = recurrent("batch", "rnn_stepwise")
+    before = [(mean.clone(), variance.clone()) for mean, variance in net.running]
+    x = rows()
+    x[0, :, 3 * READ :] = 0
+    passed = Pass(layout, net, {}, training=True)
+    passed.logits(x)
+    update_running(net, passed.seen)
+    for place, (new, old) in enumerate(zip(net.running, before, strict=True)):
+        for now, then in zip(new, old, strict=True):
+            close(now[0], then[0], 1e-12) if place >= 3 else differ(now[0], then[0])
+            differ(now[1], then[1])
+
+
+def differ(a: Tensor, b: Tensor) -> None:
+    assert not torch.isclose(a, b).any()
 
 
 def test_lengths_take_turns_and_rows_are_read_evenly() -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from folklore import cost, device
+from folklore import cost, device, levels
+from folklore.core import lookup, training
+from folklore.core.training import Stack
 from folklore.errors import UsageError
 from folklore.grid import Run
 from folklore.stages.jobs import Trainer
 from folklore.workflow import Flow
+from test_core_files import TASK, named, stack
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,6 +67,26 @@ def test_training_gets_the_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     with pytest.raises(StopIteration):
         Trainer(tmp_path, None)._train([Run(lr=0.1)])
     assert asked == ["meta"]
+
+
+@pytest.mark.parametrize("model", levels.names("model"))
+def test_an_update_stays_on_the_device(model: str) -> None:
+    """On `meta` again, where a tensor of the processor cannot take part, and no number can be asked for, as in a recorded update."""
+    runs = [replace(run, norm="batch") for run in stack(model=model, augmentation="lengths")]
+    there = Stack(runs, TASK, torch.device("meta"))
+    losses = there._updates(there.parameters, there.state, there.hyper, there._block(0, 1))
+    assert [loss.device.type for loss in losses] == ["meta"]
+
+
+def test_a_procedures_batches_are_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every procedure up to the first number that it asks for; its first update has found its batches by then."""
+    monkeypatch.setitem(training.BLOCK_NUMBERS, "meta", 1 << 21)
+    for procedure in levels.names("procedure"):
+        one = named("procedure", procedure)
+        there = Stack(stack(procedure=one), TASK, torch.device("meta"))
+        with suppress(NotImplementedError, RuntimeError):
+            lookup.from_file("procedures", one, "train")(there)
+        assert there.batches.x.device.type == "meta", procedure
 
 
 def test_a_kind_that_there_is_not_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

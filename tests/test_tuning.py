@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from folklore import tuning
 from folklore.grid import TUNE, Cell, Rates, Run
 from folklore.stats.tuning import Choice, below_cliff, choose, every_second
 from folklore.tuning import MORE_SEEDS, Grid, tune
@@ -160,6 +161,18 @@ def cell(**changes: object) -> Cell:
         "target": None,
     }
     return Cell(**(given | changes))
+
+
+@pytest.mark.parametrize(
+    ("measure", "status", "score"),
+    [("peak_accuracy", "ok", 0.7), ("peak_accuracy", "diverged", 0.1), ("decades", "diverged", 0.7)],
+)
+def test_an_accuracy_from_before_a_run_broke_counts_as_chance(
+    measure: str, status: str, score: float
+) -> None:
+    """As it does in the replicates; what counts steps or decades had its time before."""
+    result = {"status": status, "val_accuracy": 0.1, "measures": {measure: 0.7}}
+    assert tuning._score(cell(tune_on=measure), result) == score
 
 
 def trainer(best: float, calls: list[Run] | None = None) -> Callable[[Sequence[Run]], dict[str, dict]]:

@@ -37,13 +37,26 @@ NEEDS: tuple[tuple[tuple[str, str], tuple[str, str, tuple[str, ...]]], ...] = (
     (("procedure", "transfer"), ("data.view", "one of", ("later_classes", "lengths"))),
     (("procedure", "autoencoder"), DENSE),
     (("procedure", "subsample"), DENSE),
-    (("procedure", "thinned"), ("model", "not", ("cnn", "residual_cnn"))),
+    # the units that it leaves out would have to be left out wherever another matrix reads them, too
+    (("procedure", "thinned"), ("model", "not", (*SHARING, "residual"))),
     (("procedure", "fallback"), ("activation", "not", ("maxout",))),
     (("procedure", "subsample"), ("activation", "not", ("maxout",))),
     (("probe", "input_share"), DENSE),
     (("probe", "twins"), DENSE),
     (("probe", "dead"), ("model", "not", ("no_activation",))),
     (("mask", "inputs"), DENSE),
+    # its channels are those of the places of one row, which a recurrent net has one after another
+    (("mask", "channels"), ("model", "not", ("rnn", "rnn_stepwise"))),
+    # a convolution's rows are places, so that a ghost would hold a few places of one sample
+    (("norm", "ghost"), ("model", "not", ("cnn", "residual_cnn"))),
+    # it would count its steps on, while its averages begin anew
+    (("procedure", "fallback"), ("optimizer", "not", ("adam",))),
+    (("procedure", "remedies"), ("optimizer", "not", ("adam",))),
+    *(
+        # what they cut for good and what the mask drops would have to be multiplied
+        (("procedure", name), ("mask", "not", ("weights",)))
+        for name in ("grow", "prune", "prune_random", "prune_return")
+    ),
     (("model", "no_activation"), ("activation", "not", ("maxout",))),
 )
 
@@ -90,6 +103,7 @@ _KEYS: dict[str, Callable[[Run], str]] = {
     "model": lambda run: run.model,
     "activation": lambda run: run.activation,
     "norm": lambda run: run.norm,
+    "optimizer": lambda run: run.optimizer,
     "mask": lambda run: run.mask,
     "data.view": lambda run: run.view,
     "data.augmentation": lambda run: run.augmentation,

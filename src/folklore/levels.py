@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import platform
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -104,17 +105,37 @@ def _function_code(module: str, level: str) -> str:
 
 @cache
 def _package_code(factor: str, level: str) -> str:
-    """Canonical source of a file and of the files of its package that it imports."""
+    """Canonical source of a file, of the files of its package that it imports, and of other factors' levels that it borrows."""
     there = {path.stem: path for path in _folder(factor).glob("*.py") if path.stem != "__init__"}
-    wanted, found = [level], {}
+    wanted, found, borrowed = [level], {}, set()
     while wanted:
         name = wanted.pop()
         tree = _tree(there[name])
+        borrowed |= set(_borrowed(tree))
         found[name] = "\n".join(_canonical(node) for node in tree.body)
         imports = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         used = {module.rpartition(".")[2] for module in imports if f".{_folder(factor).name}." in module}
         wanted += sorted((used & there.keys()) - found.keys() - set(wanted))
-    return "\n".join(f"{name}\n{source}" for name, source in sorted(found.items()))
+    parts = [f"{name}\n{source}" for name, source in sorted(found.items())]
+    return "\n".join(parts + [_function_code(MODULES[factor], name) for factor, name in sorted(borrowed)])
+
+
+def _borrowed(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Levels (factor, name) that a file names: imported, as an attribute of their module, or as `factor="name"`, in a call or a dictionary."""
+    factors = {module: factor for factor, module in MODULES.items()}
+    named: list[tuple[object, object]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            factor = factors.get((node.module or "").rpartition(".")[2])
+            named += [(factor, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            named.append((factors.get(node.value.id), node.attr))
+        elif isinstance(node, ast.keyword):
+            named.append((node.arg, getattr(node.value, "value", None)))
+        elif isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values, strict=True)
+            named += [(getattr(k, "value", None), getattr(v, "value", None)) for k, v in pairs]
+    yield from ((f, name) for f, name in named if isinstance(f, str) and f in MODULES and name in names(f))
 
 
 @cache

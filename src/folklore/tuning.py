@@ -110,11 +110,13 @@ def _measure(train: Train, wanted: Sequence[tuple[Grid, int, int, int]]) -> None
 
 
 def _score(cell: Cell, result: dict) -> float:
-    """Higher is better, always finite; a diverged run has scored chance."""
+    """Higher is better, always finite; a diverged run has scored chance, whatever accuracy was measured before it broke."""
     if cell.tune_on == "steps":
         return speed_score(
             cell.target, np.asarray(result["loss_step"]), np.asarray(result["loss_curve"], dtype=float)
         )
-    if cell.tune_on == "val_accuracy":
+    if cell.tune_on == "val_accuracy" or (
+        cell.tune_on.endswith("accuracy") and result["status"] == "diverged"
+    ):
         return float(result["val_accuracy"])
     return float(np.nan_to_num(dict(result["measures"])[cell.tune_on], nan=-1.0, neginf=-1.0))

@@ -130,7 +130,8 @@ def check_run(run: Run) -> None:
         fine = isinstance(value, int) and least <= value <= most
         _require(key, value, fine, f"a whole number from {least} to {most}")
     _require("optimizer.lr", run.lr, math.isfinite(run.lr) and run.lr >= 0, "a finite number above 0")
-    _require("dropout", run.dropout, 0 <= run.dropout < 1, "0 up to, but not including, 1")
+    # what is drawn has 16 bits: a rate above this would drop everything
+    _require("dropout", run.dropout, 0 <= run.dropout < 1 - 2**-17, "0 up to, but not including, 1")
     _require("optimizer.momentum", run.momentum, 0 <= run.momentum < 1, "0 up to, but not including, 1")
     for name in ("weight_decay", "l1", "clip"):
         value = getattr(run, name)

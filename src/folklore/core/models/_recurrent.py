@@ -52,7 +52,9 @@ def _going(h: Tensor) -> Going:
     there = h.ne(0).any(dim=3).int()
     there = there.flip(1).cummax(dim=1).values.flip(1).bool()
     there[:, 0] = True
-    whole = there.all(dim=2).all(dim=0).tolist()
+    steps = there.shape[1]
+    # a GPU would have to be waited for, and what its answer led to would be recorded for all batches
+    whole = there.all(dim=2).all(dim=0).tolist() if h.device.type == "cpu" else [False] * steps
     return [None if all_go_on else there[:, t, :, None] for t, all_go_on in enumerate(whole)]
 
 
@@ -66,20 +68,32 @@ def _states(net: Pass, i: int, h: Tensor, going: Going, own: int) -> list[Tensor
         new = net.activate(net.norm(place, part + net.linear(2 * i + 1, state)))
         state = new if goes_on is None else torch.where(goes_on, new, state)
         states.append(state)
-    net.seen[before:] = _by_place(net.seen[before:], going)
+    net.seen[before:] = _by_place(net.seen[before:], going, net.parameters.running)
     return states
 
 
-def _by_place(seen: list[Seen], going: Going) -> list[Seen]:
-    """What the steps of each place have seen, as of one batch; a step counts in the runs that have a row that goes on."""
-    counts = [torch.ones(1, 1, 1) if g is None else g.any(dim=1, keepdim=True).float() for g in going]
+def _by_place(seen: list[Seen], going: Going, running: list[Moments]) -> list[Seen]:
+    """What the steps of each place have seen, as of one batch; a step counts in the runs that have a row that goes on.
+
+    Where a run has none at any of a place's steps it has seen what it knew: moments that leave its running ones as they are.
+    """
     found = []
     for place in dict.fromkeys(i for i, _, _ in seen):
         steps = [t for t, (i, _, _) in enumerate(seen) if i == place]
         means, variances = (torch.cat([seen[t][1][k] for t in steps], dim=1) for k in (0, 1))
-        weights = torch.cat(torch.broadcast_tensors(*(counts[t] for t in steps)), dim=1).to(means)
-        weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
+        weights = _reached([going[t] for t in steps], means)
+        total, rows = weights.sum(dim=1, keepdim=True), seen[steps[0]][2] * len(steps)
+        weights = weights / total.clamp(min=1.0)
         mean = (weights * means).sum(dim=1, keepdim=True)
         variance = (weights * (variances + (means - mean) ** 2)).sum(dim=1, keepdim=True)
-        found.append((place, (mean, variance), seen[steps[0]][2] * len(steps)))
+        known_mean, known_variance = running[place]
+        mean = torch.where(total > 0, mean, known_mean)
+        variance = torch.where(total > 0, variance, known_variance * ((rows - 1) / rows))
+        found.append((place, (mean, variance), rows))
     return found
+
+
+def _reached(going: Going, like: Tensor) -> Tensor:
+    """(R, steps, 1): 1 where the run has a row that goes on at the step, else 0."""
+    each = [like.new_ones(1, 1, 1) if g is None else g.any(dim=1, keepdim=True).to(like) for g in going]
+    return torch.cat(torch.broadcast_tensors(*each), dim=1)

@@ -29,5 +29,7 @@ class Mislabelled(Batches):
 
 def train(stack: Stack) -> None:
     plain, one = stack.batches, stack.one
-    stack.batches = Mislabelled(plain.x, plain.y, plain.seeds, one.n_train, one.batch_size, one.order)
+    stack.batches = Mislabelled(
+        plain.x, plain.y, plain.seeds, one.n_train, one.batch_size, one.order, stack.device
+    )
     stack.advance(one.updates)
