@@ -165,6 +165,25 @@ def test_a_file_that_a_level_imports_from_its_package_counts_as_its_own(core: Pa
     assert keys() == other
 
 
+BORROWED = {
+    "an import": "from folklore.core.optimizers import brand_new\n",
+    "an attribute": "from folklore.core import optimizers\nfound = optimizers.brand_new\n",
+    "a call": 'found = dict(optimizer="brand_new")\n',
+    "a dictionary": 'found = {"optimizer": "brand_new"}\n',
+}
+
+
+@pytest.mark.parametrize("how", BORROWED)
+def test_a_level_that_another_one_borrows_counts_as_its_own(how: str, core: Path) -> None:
+    add_levels(core)
+    (core / "procedures" / "uses.py").write_text(BORROWED[how])
+    clear_caches()
+    before, other = replace(Run(), procedure="uses").key, keys()
+    edit(core / "optimizers.py", "2 * x", "3 * x")
+    assert replace(Run(), procedure="uses").key != before
+    assert keys() == other
+
+
 def test_comments_and_docstrings_retrain_nothing(core: Path) -> None:
     before = keys()
     for path in core.rglob("*.py"):
