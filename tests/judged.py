@@ -18,12 +18,13 @@ EXACT = [claim.id for claim in CLAIMS.values() if claim.claim.kind == "E"]
 
 @cache
 def once(name: str, function: str) -> Callable:
-    """A function of a claim's module that is computed at its first call only, whatever its arguments."""
-    original, kept = getattr(CLAIMS[name].module, function), []
+    """A function of a claim's module that is computed at its first call with the same arguments only."""
+    original, kept = getattr(CLAIMS[name].module, function), {}
 
     def same(*arguments: object) -> object:
-        if not kept:
-            kept.append(original(*arguments))
-        return kept[0]
+        given = repr(arguments)
+        if given not in kept:
+            kept[given] = original(*arguments)
+        return kept[given]
 
     return same

@@ -17,22 +17,26 @@ import pandas as pd
 
 from folklore.claims.base import LoadedClaim
 from folklore.config import compose
-from folklore.grid import CONFIRM, TUNE, Cell, Study
+from folklore.grid import CONFIRM, TUNE, Cell
 from folklore.stats.findings import Finding
 from folklore.studies import cells, studies
 from simulated_claims import MODELS, POINTS, Model, Signs
 
 
 class Simulator:
-    """Studies of one claim: its main ground alone, or `everything`, which is other grounds, other rates and the halved grid, too."""
+    """Studies of one claim: its main ground alone, or `everything`: all grounds of the `full` profile, other rates and the halved grid."""
 
     def __init__(
         self, claim: LoadedClaim, *, replicates: int | None = None, everything: bool = False
     ) -> None:
         self.claim, self.model = claim, MODELS.get(claim.id, Model())
         self.target = float(claim.criterion.settings.get("main", claim.criterion.settings.get("target", 1.0)))
-        mine = [c for c in _cells(claim.study) if everything or c.variant == "main"]
-        self.template = _template(mine, replicates, everything)
+        mine = [
+            c
+            for c in _cells(claim.study, "full" if everything else "laptop")
+            if everything or c.variant == "main"
+        ]
+        self.template = template(mine, replicates, everything)
         if not everything:  # strings as plain objects: pandas handles these frames in half the time
             texts = self.template.select_dtypes("str").columns
             self.template = self.template.astype(dict.fromkeys(texts, object))
@@ -102,16 +106,13 @@ def plants(claim: LoadedClaim) -> bool:
 
 
 @cache
-def _study(name: str) -> Study:
-    return next(s for s in studies(compose(["profile=laptop"]).profile) if s.name == name)
+def _cells(study: str, profile: str) -> tuple[Cell, ...]:
+    config = compose([f"profile={profile}"])
+    (mine,) = [s for s in studies(config.profile) if s.name == study]
+    return tuple(cells(mine, config))
 
 
-@cache
-def _cells(name: str) -> tuple[Cell, ...]:
-    return tuple(cells(_study(name), compose(["profile=laptop"])))
-
-
-def _template(mine: Sequence[Cell], replicates: int | None, everything: bool) -> pd.DataFrame:
+def template(mine: Sequence[Cell], replicates: int | None, everything: bool) -> pd.DataFrame:
     """All rows of a study without its results."""
     rows = [row for cell in mine for row in _rows(cell, replicates, everything)]
     frame = pd.DataFrame(rows)

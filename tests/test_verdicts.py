@@ -10,7 +10,15 @@ import pytest
 
 from folklore.stats import estimates
 from folklore.stats.curves import speed_score, steps_to
-from folklore.stats.estimates import Estimate, equivalence_p, estimate, power, replicates_for, t_interval
+from folklore.stats.estimates import (
+    Estimate,
+    equivalence_p,
+    equivalence_power,
+    estimate,
+    power,
+    replicates_for,
+    t_interval,
+)
 from folklore.stats.findings import (
     Check,
     Finding,
@@ -188,6 +196,22 @@ def test_power() -> None:
     ] * 40
     assert power(0.0, 10, 1.0, 0.05) is None
     assert power(1.0, 1, 1.0, 0.05) is None
+
+
+@pytest.mark.parametrize(("n", "delta", "alpha"), [(32, 0.7, 0.005), (12, 1.0, 0.05), (200, 0.3, 0.01)])
+def test_power_of_an_equivalence_test_by_simulation(n: int, delta: float, alpha: float) -> None:
+    d = np.random.default_rng(5).standard_normal((2000, n))
+    found = [equivalence_p(row, delta) < alpha for row in d]
+    assert np.mean(found) == pytest.approx(equivalence_power(1.0, n, delta, alpha), abs=0.035)
+
+
+def test_power_of_an_equivalence_test() -> None:
+    assert equivalence_power(1.0, 5, 0.5, 0.05) == 0.0
+    assert [equivalence_power(sd, 32, 1.0, 0.005) for sd in (0.1, 0.01, 0.001)] == [1.0] * 3
+    assert equivalence_power(0.0, 10, 1.0, 0.05) is None
+    assert equivalence_power(1.0, 1, 1.0, 0.05) is None
+    n = replicates_for(0.8, 1.0, 0.5, 0.005, equivalence_power)
+    assert equivalence_power(1.0, n - 1, 0.5, 0.005) < 0.8 <= equivalence_power(1.0, n, 0.5, 0.005)
 
 
 def test_power_by_simulation() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,7 @@ from folklore.claims.base import LECTURES, LoadedClaim
 from folklore.frames import Frames
 from folklore.grid import FIELDS, Run, Study
 from folklore.plan import Plan
-from folklore.stats.estimates import power, replicates_for
+from folklore.stats.estimates import equivalence_power, power, replicates_for
 from folklore.stats.findings import Check, Finding
 from folklore.stats.verdicts import ALPHA, Verdict, holm
 from folklore.studies import wanted_claims
@@ -96,7 +95,7 @@ def _entry(
     study = next((s for s in plan.studies if s.name == claim.study), None)
     flips = [r for r in finding.robustness if flipped(verdict, r.verdict)]
     keys = sorted(set(runs["run_key"])) if runs is not None else []
-    level = ALPHA / family_size(said.family)
+    level, able = ALPHA / family_size(said.family), equivalence_power if finding.equivalence else power
     return _finite(
         {
             "id": claim.id,
@@ -129,10 +128,11 @@ def _entry(
             "sd": found and found.sd,
             "diverged": finding.diverged,
             "p": finding.p,
+            "p_t": found and found.p,
             "p_permutation": found and found.p_permutation,
             "p_corrected": p,
-            "power": found and power(found.sd, found.n, criterion.delta, level),
-            "replicates_for_power": found and replicates_for(POWER, found.sd, criterion.delta, level),
+            "power": found and able(found.sd, found.n, criterion.delta, level),
+            "replicates_for_power": found and replicates_for(POWER, found.sd, criterion.delta, level, able),
             "rows": [asdict(row) for row in finding.rows],
             "robustness": [_robust(r, verdict) for r in finding.robustness],
             "checks": [asdict(check) for check in finding.checks],
@@ -170,33 +170,40 @@ def flipped(main: Verdict, other: Verdict) -> bool:
 
 
 def trained(study: Study | None, runs: pd.DataFrame | None) -> str:
-    """What was trained, in words made from the runs."""
+    """What was trained, in words made from the runs, and from the design of each ground."""
     if study is None or runs is None:
         return "Nothing is trained: the formula itself is checked in double precision."
-    parts = []
-    for _, group in runs.groupby("variant", sort=False):
-        confirmed, tuned = group[group["phase"] == "confirm"], group[group["phase"] == "tune"]
-        rates = int(tuned.groupby("arm")["lr"].nunique().max()) if len(tuned) else 0
-        updates = Counter(confirmed["updates"])
-        span = f"{min(updates):,}" if len(updates) == 1 else f"{min(updates):,} to {max(updates):,}"
-        seeds = f"{study.tuning_seeds} seed{'s' * (study.tuning_seeds != 1)}"
-        grid = f"{study.rates.count} rates (up to {rates} where the grid moved)"
-        tuning = f"{grid} x {seeds} to tune, then " if rates else ""
-        arms, replicates = confirmed["arm"].nunique(), confirmed.groupby("arm").size().max()
-        parts.append(
-            f"{_task(confirmed)}, {span} updates; {arms} {'arm, of' if arms == 1 else 'arms, each'} {tuning}{replicates} fresh replicates"
-        )
+    designs = dict(study.versions())
+    parts = [
+        f"{_task(group[group['phase'] == 'confirm'])}, {_ground(designs.get(variant, study), group)}"
+        for variant, group in runs.groupby("variant", sort=False)
+    ]
     return "; as a check: ".join(parts) + f". {runs['run_key'].nunique():,} networks in all."
+
+
+def _ground(design: Study, runs: pd.DataFrame) -> str:
+    """Updates, arms and replicates, and over how many rates those arms were tuned that have no fixed or borrowed rate."""
+    confirmed, tuned = runs[runs["phase"] == "confirm"], runs[runs["phase"] == "tune"]
+    arms, replicates = confirmed["arm"].nunique(), confirmed.groupby("arm").size().max()
+    words = f"{_range(confirmed['updates'])} updates; {arms} arm{'s' * (arms != 1)}"
+    if len(tuned):
+        own, tried = tuned["arm"].nunique(), int(tuned.groupby("arm")["lr"].nunique().max())
+        seeds = f"{design.tuning_seeds} seed{'s' * (design.tuning_seeds != 1)}"
+        moved = f" (up to {tried} where the grid moved)" if tried > design.rates.count else ""
+        whose = "" if own == arms else f"{own} of them "
+        words += f", {whose}tuned over {design.rates.count} rates{moved} x {seeds}"
+    return f"{words}; {replicates} fresh replicates{' of each' * (arms != 1)}"
 
 
 def _task(runs: pd.DataFrame) -> str:
     """Nets on a data set; or functions to minimise, where a procedure puts them into the place of both."""
     procedures = _others(runs["procedure"], "once")
+    some = "some " if (runs["procedure"] == "once").any() else ""
     if procedures and all(name.endswith("quadratics") for name in procedures):
         return "random quadratic functions"
     views, data = _others(runs["view"], "plain"), "/".join(map(datasets.title, sorted(set(runs["data"]))))
     seen = f" ({', '.join(views)})" if views else ""
-    how = f", trained by {'/'.join(procedures)}" if procedures else ""
+    how = f", {some}trained by {'/'.join(procedures)}" if procedures else ""
     return f"{_net(runs)} on {data}{seen}, {_range(runs['n_train'])} training rows{how}"
 
 
@@ -230,7 +237,8 @@ def summary(claim: LoadedClaim, finding: Finding, verdict: Verdict, p: float | N
     e, c = finding.estimate, claim.criterion
     effect, low, high = (v * c.scale for v in (e.effect, *e.interval))
     shown = f"{effect:+.2f} {c.unit} (95 % interval {low:+.2f} to {high:+.2f}, n = {e.n}"
-    shown += f", corrected p = {p:.2g})" if p is not None else ")"
+    of_what = " of equivalence" if finding.equivalence else ""
+    shown += f", corrected p{of_what} = {p:.2g})" if p is not None else ")"
     goal = f"smallest effect of interest {c.delta * c.scale:.2g}"
     words = {
         "supported": "The effect is",

@@ -132,10 +132,20 @@ def _capped_rates(rates: Rates, profile: ProfileConfig) -> Rates:
 
 
 def _further_grounds(study: Study) -> tuple[Variant, ...]:
-    """Twice the width and twice the budget, for claims. (A study of steps to a target has a target of its own for each ground.)"""
+    """Twice the width and twice the budget, for claims. (A study of steps to a target has a target of its own for each ground.)
+
+    What a cell sets is doubled, too: nets that match in parameters, or in updates, would not match beside others of twice as many.
+    """
+
+    def twice(name: str) -> dict[str, object]:
+        return {"cells": tuple(dict(c) | {name: 2 * c[name]} if name in c else c for c in study.cells)}
+
     wide = {"width": 2 * int(study.fixed.get("width", Run().width))}
     longer = {"samples": 2 * study.samples, "updates": 2 * study.updates}
-    return Variant("twice the width", fixed=wide), Variant("twice the budget", study=longer)
+    return (
+        Variant("twice the width", fixed=wide, study=twice("width")),
+        Variant("twice the budget", study=longer | twice("updates")),
+    )
 
 
 def _cell(study: Study, variant: str, levels: dict[str, object], start: Run, profile: ProfileConfig) -> Cell:

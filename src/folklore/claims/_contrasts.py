@@ -1,4 +1,4 @@
-"""What statistical claims share: which arm validation prefers, and differences with their intervals in words."""
+"""What statistical claims share: which arm validation prefers, and means and differences with their intervals in words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pandas as pd
+
+
+def recalibrated(runs: pd.DataFrame) -> pd.Series:
+    """Test accuracy with the moments of evaluation recomputed where there are any."""
+    return runs["recalibrated_accuracy"].astype(float).fillna(runs["test_accuracy"])
 
 
 def validated(runs: pd.DataFrame) -> pd.Series:
@@ -22,6 +27,13 @@ def preferred(runs: pd.DataFrame, arms: Iterable[str]) -> str:
     arms = list(arms)
     means = validated(runs[runs["arm"].isin(arms)])
     return str(means[[arm for arm in arms if arm in means.index]].idxmax())
+
+
+def best_batches(runs: pd.DataFrame, small: float, large: float = float("inf")) -> tuple[str, str]:
+    """The arms whose batch sizes validate best: up to `small`, and above it up to `large`."""
+    sides = (runs["batch_size"] <= small, (runs["batch_size"] > small) & (runs["batch_size"] <= large))
+    lower, upper = (str(validated(runs[side]).idxmax()) for side in sides)
+    return lower, upper
 
 
 def difference(
@@ -47,3 +59,16 @@ def with_interval(d: np.ndarray, decimals: int = 1, otherwise: str = "") -> str:
     found = estimate(d, sensitivity=False)
     mean, low, high = (f"{value:+.{decimals}f}" for value in (found.effect, *found.interval))
     return f"{mean} ({low} to {high})"
+
+
+def standing(d: np.ndarray) -> str:
+    """What the 95 % interval of differences (n,), n >= 2, says of their first arm: it is `ahead of` the other, or not."""
+    from folklore.stats.estimates import estimate
+
+    low, high = estimate(d, sensitivity=False).interval
+    return "ahead of" if low > 0 else "behind" if high < 0 else "not told apart from"
+
+
+def mean_text(values: pd.Series, form: str) -> str:
+    """The mean of what was measured, as `form` writes it; nothing where nothing was."""
+    return format(float(values.mean()), form) if values.notna().any() else ""

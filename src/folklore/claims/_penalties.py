@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     import pandas as pd
@@ -61,8 +61,22 @@ def largest_p(parts: Sequence[np.ndarray]) -> float:
     return max(f.p for f in found) if same else 1.0
 
 
-def difference(runs: pd.DataFrame, weights: Mapping[str, float], measure: Measure, scale: float = 1.0) -> str:
-    """A contrast of confirmed runs with its 95 % interval, in words."""
+def choices(chosen: Mapping[str, Sequence[str]], ranges: Iterable[Sequence[str]]) -> str:
+    """By ground, the arms that validation chose, in words; at an end of a range of strengths the best may lie beyond it."""
+    ends = {arms[i] for arms in ranges for i in (0, -1)}
+    said = {
+        ground: "; ".join(arm + (", at an end of its range" if arm in ends else "") for arm in arms)
+        for ground, arms in chosen.items()
+    }
+    return f"Chosen on validation: {said.pop('main')}." + "".join(
+        f' On the ground "{ground}": {words}.' for ground, words in said.items()
+    )
+
+
+def difference_of(
+    runs: pd.DataFrame, weights: Mapping[str, float], measure: Measure, scale: float = 1.0
+) -> str:
+    """A contrast of this measure over confirmed runs, with its 95 % interval, in words."""
     from folklore.stats.estimates import estimate
     from folklore.stats.findings import differences
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from folklore.claims._starts import stalled
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -120,7 +121,8 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     confirmed = runs[runs["phase"] == "confirm"].assign(measure=lambda frame: frame["test_accuracy"])
     by_ground = dict(list(confirmed.groupby("variant", sort=False)))
     tables = (_step_table(by_ground), _pair_table(by_ground["main"]))
-    return replace(finding, tables=tables, notes=(*finding.notes, _agreement(by_ground["main"])))
+    notes = (*finding.notes, *stalled(runs), _agreement(by_ground["main"]))
+    return replace(finding, tables=tables, notes=notes)
 
 
 def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
@@ -169,7 +171,7 @@ def _step_table(by_ground: dict[str, pd.DataFrame]) -> Table:
     from folklore.stats.findings import Table
 
     rows = [
-        (GROUNDS[ground], name, *_points(*numbers))
+        (GROUNDS.get(ground, ground), name, *_points(*numbers))
         for ground, mine in by_ground.items()
         for name, *numbers in _steps(mine)
     ]

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import mean_text
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study
 
@@ -114,7 +115,7 @@ def _learnt(runs: pd.DataFrame) -> Table:
     mine = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
     mine = mine.assign(unexplained=100 * measured("unexplained")(mine))
     rows = tuple(
-        (arm, _or_nothing(group["unexplained"].mean()), f"{group['train_loss'].median():.3f}")
+        (arm, mean_text(group["unexplained"], ".0f"), f"{group['train_loss'].median():.3f}")
         for arm, group in mine.groupby("arm", sort=False)
     )
     return Table(
@@ -123,7 +124,3 @@ def _learnt(runs: pd.DataFrame) -> Table:
         ("arm", "not restored", "final training loss (median)"),
         rows,
     )
-
-
-def _or_nothing(value: float) -> str:
-    return f"{value:.0f}" if value == value else ""

@@ -83,7 +83,7 @@ class Criterion:
 
     text: the rule of decision in one or two sentences; metric and unit: for print; delta: the smallest effect of interest in raw
     units; scale: raw effect times scale is printed in `unit`. equivalence: the claim predicts no difference. pilot_sd: the spread of
-    the effect's replicates (raw units) that was expected, from pilots that are not used again, when n was fixed. settings: numbers
+    the effect's replicates (raw units) that pilots, not used again, let expect when n was first fixed. settings: numbers
     that `judge` uses.
     """
 

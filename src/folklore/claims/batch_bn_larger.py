@@ -8,12 +8,13 @@ small batch is less needed against overfitting.
 We train a net with batch normalisation on 16,384 rows, eight epochs at every batch size, so that batch 64
 still makes 2,048 updates, each batch with its own tuned rate. Compared are the better one of batches 32 and
 64 and the better one of batches 4 and 8: two on either side, each side's batch chosen on validation data.
-Batch 128 is trained, too, and shows whether more is better still.
+Whether more is better still is not tested; the arm of batch 128 and a table show it.
 
 One trap: a small batch may train well and only be evaluated badly, because the moving averages of noisy
 moments are off. So the scores that decide are those with the moments recomputed from 1,024 training rows
 after training; those with the moving averages stand beside them. The second condition, more data, is tested
-by the same contrast on 1,024 rows with equally many updates, and by the difference of the two.
+by the same contrast on 1,024 rows with equally many updates, and by the difference of the two. More data
+then also means fewer epochs, 8 against 128.
 
 Supported means: on the larger data the larger batches win by an amount not shown to be below 1 point.
 """
@@ -22,7 +23,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import difference, validated
+from folklore.claims._budgets import budgets
+from folklore.claims._contrasts import best_batches, difference, recalibrated
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -43,7 +45,7 @@ CLAIM = Claim(
     "CIFAR, 16 to 64 on ImageNet; the best epoch was chosen on the test set.",
     limits="16,384 rows are little beside ImageNet, and a fully connected layer gives batch normalisation "
     "one value a row, where a convolution gives it hundreds. Equal epochs, hence fewer updates for large "
-    "batches; equal updates are the question of batch-equal-steps.",
+    "batches; equal updates are the question of batch-equal-steps. More data and fewer epochs are not told apart.",
     headline=False,
 )
 FEW = "1,024 rows"
@@ -90,7 +92,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     from folklore.stats.findings import Robust, contrast
 
-    chosen = {v: _best_of_each(group, criterion) for v, group in runs.groupby("variant", sort=False)}
+    chosen = {v: _chosen(group, criterion) for v, group in runs.groupby("variant", sort=False)}
     weights = {v: w for v, w in chosen.items() if v != FEW}
     finding = contrast(runs, weights, criterion.delta, measure=recalibrated)
     again = contrast(runs[runs["variant"] == "main"], weights["main"], criterion.delta)
@@ -98,7 +100,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     return replace(
         finding,
         robustness=(*finding.robustness, moving),
-        tables=(_by_data(runs, chosen), _budgets(runs)),
+        tables=(_by_data(runs, chosen), budgets(runs)),
         notes=(_words(chosen), *finding.notes),
     )
 
@@ -110,16 +112,10 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     return tuning_and_scores(runs, finding, NAMES)
 
 
-def recalibrated(runs: pd.DataFrame) -> pd.Series:
-    """Test accuracy with the moments of evaluation recomputed."""
-    return runs["recalibrated_accuracy"].astype(float).fillna(runs["test_accuracy"])
-
-
-def _best_of_each(runs: pd.DataFrame, criterion: Criterion) -> dict[str, float]:
-    """Weights +1 for the larger and -1 for the smaller batch that validates best on its side."""
-    small, large = (int(criterion.settings[name]) for name in ("largest_small", "largest_large"))
-    sides = ((runs["batch_size"] <= small, -1.0), (runs["batch_size"].between(small + 1, large), 1.0))
-    return {validated(runs[side]).idxmax(): sign for side, sign in sides}
+def _chosen(runs: pd.DataFrame, criterion: Criterion) -> dict[str, float]:
+    """Weights -1 for the smaller and +1 for the larger batch that validates best on its side."""
+    borders = (int(criterion.settings[name]) for name in ("largest_small", "largest_large"))
+    return dict(zip(best_batches(runs, *borders), (-1.0, 1.0), strict=True))
 
 
 def _words(chosen: Mapping[str, Mapping[str, float]]) -> str:
@@ -160,28 +156,4 @@ def _by_data(runs: pd.DataFrame, chosen: Mapping[str, Mapping[str, float]]) -> T
         "Larger minus smaller batches in points, with 95 % interval: moments recomputed, and moving averages.",
         ("contrast", "recomputed", "moving averages"),
         tuple(found),
-    )
-
-
-def _budgets(runs: pd.DataFrame) -> Table:
-    """Equal epochs and operations beside equal updates, as far as training losses show them."""
-    import numpy as np
-
-    from folklore.stats.findings import Table
-
-    main = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
-    common = int(main["updates"].min())
-    rows = []
-    for batch, group in main.groupby("batch_size"):
-        steps, curves = np.asarray(group["loss_step"].iloc[0]), np.stack(group["loss_curve"]).astype(float)
-        early, late = (float(np.median(curves[:, i])) for i in (np.searchsorted(steps, common), -1))
-        share = float(np.mean(group["updates"])) * batch / group["n_train"].iloc[0]
-        rows.append(
-            (f"batch {batch}", f"{group['updates'].iloc[0]:,}", f"{share:.0f}", f"{late:.2f}", f"{early:.2f}")
-        )
-    return Table(
-        "Equal epochs cost equally many operations, not updates. Median training loss at the end, and after "
-        f"the {common:,} updates that the largest batch made.",
-        ("arm", "updates", "epochs", "loss at the end", f"loss after {common:,}"),
-        tuple(rows),
     )

@@ -4,9 +4,9 @@ Ioffe and Szegedy normalise what goes into the nonlinearity, not what comes out 
 closer to a normal distribution, so that mean and variance say nearly all about it, and a sigmoid that gets normalised
 inputs cannot saturate. Two lectures pass on the order.
 
-It is contested. The caffenet-benchmark, which trained one and the same net with many changes, found the norm
-behind a ReLU at least as good. Here both orders are trained with equally many parameters, each with its own
-tuned rate. With ReLU the two differ in more than the order: a norm in front lets about half of the units through,
+It is contested. In the caffenet-benchmark the norm behind the ReLU was better in one net, CaffeNet, and slightly
+worse in another, GoogLeNet. Here both orders are trained with equally many parameters, each with its own tuned
+rate. With ReLU the two differ in more than the order: a norm in front lets about half of the units through,
 whatever the weights are, and one behind gives the next layer centred inputs.
 
 The reason given is about saturation, so sigmoid units are a ground of their own, as are eight layers.

@@ -238,8 +238,8 @@ def _by_batch() -> Table:
         plain = float(batches.var(dim=1, correction=0).mean())
         rows.append((m, len(batches), plain / whole, _averaged(batches) / whole))
     caption = (
-        "Mean variance of all batches of m rows from four numbers, as a share of the variance of the four: as it is, "
-        "and as our moving average takes it."
+        "Mean variance of all batches of m rows, drawn with replacement from four numbers, as a share of the variance of "
+        "the four: as it is, and as our moving average takes it."
     )
     return Table(caption, ("m", "batches", "batch variance", "moving average"), tuple(rows))
 

@@ -1,17 +1,17 @@
-"""Batch normalisation at five and thirty times the rate: the lecture's table
+"""With batch normalisation, five times the plain network's rate needs fewer steps
 
 The lecture prints four lines from the batch normalisation paper: Inception needs 31.0 million steps to 72.2
 %; with batch normalisation 13.3 million; at five times the rate 2.1 million and a better final accuracy; at
 thirty times 2.7 million and a better one still. The table reads as if the rate alone did it.
 
-It did not: the fast rows also dropped dropout, cut the L2 penalty to a fifth, decayed the rate faster,
-shuffled better and augmented less. We rebuild the table with the rate alone, and then with that part of the
-bundle that our networks have (a fifth of the weight decay, a decaying rate); our baseline has no dropout
-and no augmentation to take away.
+More was changed than the rate: the fast rows also dropped dropout, cut the L2 penalty to a fifth, decayed
+the rate faster, shuffled better and augmented less. What each of these did, the paper does not show. We
+rebuild the table with the rate alone, and then with that part of the bundle that our networks have (a
+fifth of the weight decay, a decaying rate); our baseline has no dropout and no augmentation to take away.
 
-The rate of the plain network is tuned; the rows with batch normalisation use one, five and thirty times
-that rate, untuned, as the table does. What decides is its central line: whether batch normalisation at five
-times the rate is faster than at one time.
+The rate of the plain network is tuned, for accuracy, although it is steps that are counted; the rows with
+batch normalisation use one, five and thirty times that rate, untuned, as the table does. What decides is
+its central line: whether batch normalisation at five times the rate is faster than at one time.
 """
 
 from folklore.claims.base import Claim, Criterion
@@ -24,9 +24,9 @@ CLAIM = Claim(
     paper="Ioffe & Szegedy 2015, arXiv:1502.03167, fig. 3",
     reported="Steps to 72.2 %: Inception 31.0 million, BN 13.3, BN x5 2.1, BN x30 2.7; best accuracy 72.2, "
     "72.7, 73.0 and 74.8 %.",
-    limits="The rate of the plain network was tuned here; the paper's baseline may have been below its own "
-    "best rate, which would leave more room above it. Small networks, no dropout or augmentation in the "
-    "bundle.",
+    limits="The rate of the plain network was tuned here, and for accuracy, not for speed; the paper's baseline "
+    "may have been below its own best rate, which would leave more room above it. Small networks, no dropout or "
+    "augmentation in the bundle.",
 )
 
 _PLAIN = "plain"
@@ -84,7 +84,9 @@ def judge(runs, criterion):
 
     from folklore.stats.findings import speed_contrast
 
-    finding = speed_contrast(runs, "BN x1", "BN x5", criterion.settings, criterion.delta)
+    # a ground of another profile, with wider nets or a longer budget, has the target of the main one
+    targets = {v: criterion.settings.get(v, criterion.settings["main"]) for v in runs["variant"].unique()}
+    finding = speed_contrast(runs, "BN x1", "BN x5", targets, criterion.delta)
     return replace(finding, tables=(_ladder(runs, criterion),))
 
 

@@ -44,7 +44,9 @@ CLAIM = Claim(
     reported="the paper, 50,000 updates of 60 images: faster training and a higher test accuracy with batch "
     "normalisation, as curves without numbers",
     limits="5,000 updates on 8,192 training images of MNIST, a tenth and a seventh of the paper's; weights that "
-    "start from Glorot's rule, and a rate tuned for each net; the paper's own start and rate are not repeated.",
+    "start from Glorot's rule, and a rate tuned for each net; the paper's own start and rate are not repeated. The "
+    "rates are tuned for accuracy, not for the speed that is measured, too; and the loss is that of training mode, "
+    "which with batch normalisation contains the batch's noise.",
     headline=False,
 )
 PLAIN, BN = "plain", "batch norm"
@@ -107,12 +109,16 @@ def octaves(runs: pd.DataFrame, criterion: Criterion) -> pd.Series:
 
     from folklore.stats.findings import steps_measure
 
-    targets = criterion.settings
     parts = [
-        steps_measure(targets.get(ground, targets["main"]))(mine)
+        steps_measure(_target(ground, criterion))(mine)
         for ground, mine in runs.groupby("variant", sort=False)
     ]
     return pd.concat(parts).reindex(runs.index) if parts else pd.Series(dtype=float)
+
+
+def _target(ground: str, criterion: Criterion) -> float:
+    """The training loss that counts as learnt; a ground of another profile, with wider nets or a longer budget, has that of the main one."""
+    return criterion.settings.get(ground, criterion.settings["main"])
 
 
 def _as_fast(criterion: Criterion) -> Callable[[pd.DataFrame], float]:
@@ -123,7 +129,7 @@ def _as_fast(criterion: Criterion) -> Callable[[pd.DataFrame], float]:
         steps = octaves(mine, criterion).groupby(mine["arm"]).mean()
         scores = mine.groupby("arm")["measure"].mean()
         agree = (steps[PLAIN] - steps[BN]) * (scores[BN] - scores[PLAIN]) > 0
-        return log_rank(criterion.settings[mine["variant"].iloc[0]], PLAIN, BN)(mine) if agree else 1.0
+        return log_rank(_target(mine["variant"].iloc[0], criterion), PLAIN, BN)(mine) if agree else 1.0
 
     return test
 

@@ -14,6 +14,7 @@ by recomputing the moments on training rows after training, and the same interac
 scores.
 """
 
+from folklore.claims._contrasts import recalibrated
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -76,11 +77,6 @@ def judge(runs, criterion):
     again = contrast(runs[runs["variant"] == "main"], WEIGHTS, criterion.delta, measure=recalibrated)
     separated = Robust("evaluation moments recomputed", again.verdict(criterion.delta, None), again.estimate)
     return replace(finding, robustness=(*finding.robustness, separated))
-
-
-def recalibrated(runs):
-    """Test accuracy with the moments of evaluation recomputed where there are any."""
-    return runs["recalibrated_accuracy"].astype(float).fillna(runs["test_accuracy"])
 
 
 def plot(runs, finding):

@@ -5,9 +5,11 @@ their mean and their standard deviation over the batch. Batch normalisation subt
 other: the factor cancels. A careless scale at initialisation, or weights that have grown during training, then
 do not matter to what the layer computes.
 
-We scaled the weights of a layer, all together and each neuron by a factor of its own, and compared outputs and
-gradients in double precision; the gradient was also taken by finite differences. Then we did the same with the
-layer as it is used, which adds a small eps to the variance.
+The slide's own formula for this is garbled in the text that we have of it; we took its formula for batch
+normalisation instead, z minus the mean over the standard deviation. We scaled the weights of a layer, all
+together and each neuron by a factor of its own, and compared outputs and gradients in double precision; the
+gradient was also taken by finite differences. Then we did the same with the layer as it is used, which adds a
+small eps to the variance.
 
 Without eps, as the slide has it, the cancellation is exact. The gradient by the layer's input does not change,
 either, and the gradient by the weights is divided by the factor: larger weights take smaller relative steps, and

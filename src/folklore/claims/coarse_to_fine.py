@@ -10,7 +10,7 @@ seen after two epochs with the test accuracy after all ten. The test images took
 number, so that shared images cannot make the two agree. A grid whose ends are hopeless would agree by them
 alone: a table repeats the correlation among the five rates in the middle, where a fine search would look.
 
-Short runs favour large rates, for a small rate that would win in the end has not arrived yet. The table
+Short runs might favour large rates, for a small rate that would win in the end has not arrived yet. The table
 shows by how many octaves the best rate after one, two and five epochs differs from that after ten, and what
 it costs in the end to trust the short run's winner without refining.
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import with_interval
 from folklore.claims.base import Claim, Criterion
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         rows=tuple(replace(row, diverged=diverged) for row in finding.rows if row.arm != BAR),
         robustness=tuple(_robust(arm, frame, criterion) for arm in SHARES if arm != MAIN),
         tables=(_table(grid, criterion),),
+        notes=(_shift(grid, criterion.settings["share"]), *finding.notes),
         diverged=diverged,
     )
 
@@ -147,16 +149,19 @@ def _robust(arm: str, frame: pd.DataFrame, criterion: Criterion) -> Robust:
 
 def _table(grid: pd.DataFrame, criterion: Criterion) -> Table:
     """By moment: correlation in the whole grid and in its middle, shift of the best rate, and what its choice costs."""
+    import numpy as np
+
     from folklore.stats.findings import Table
 
     middle = grid[grid["lr"].between(criterion.settings["near_low"], criterion.settings["near_high"])]
     rows = []
     for arm, share in SHARES.items():
         all_of_them, near = (
-            [_correlation(g, share) for _, g in part.groupby("replicate")] for part in (grid, middle)
+            np.array([_correlation(g, share) for _, g in part.groupby("replicate")])
+            for part in (grid, middle)
         )
-        shifts, lost = zip(*(_winner(g, share) for _, g in grid.groupby("replicate")), strict=True)
-        rows.append((arm, _mean(all_of_them), _mean(near), _mean(shifts), _mean([100 * v for v in lost])))
+        shifts, lost = _winners(grid, share)
+        rows.append((arm, *(with_interval(d, 2) for d in (all_of_them, near, shifts, 100 * lost))))
     return Table(
         "What a short run says of the end: rank correlation over the whole grid and over its middle (rates "
         f"from {criterion.settings['near_low']:g} to {criterion.settings['near_high']:g}); octaves from the "
@@ -171,24 +176,28 @@ def _correlation(group: pd.DataFrame, share: float) -> float:
     return rank_correlation(seen(group, share), group["test_accuracy"])
 
 
+def _shift(grid: pd.DataFrame, share: float) -> str:
+    """Whether short runs favour large rates."""
+    shifts, _ = _winners(grid, share)
+    return (
+        f"The best rate {MAIN} of the training minus the best one in the end, in octaves: {with_interval(shifts, 2)}; above 0 would "
+        "mean that short runs favour large rates."
+    )
+
+
+def _winners(grid: pd.DataFrame, share: float) -> np.ndarray:
+    """What `_winner` says of every seed, (2, seeds)."""
+    import numpy as np
+
+    return np.array([_winner(group, share) for _, group in grid.groupby("replicate")]).T
+
+
 def _winner(group: pd.DataFrame, share: float) -> tuple[float, float]:
     """Octaves from the best rate in the end to that of the short run, and the test accuracy that the latter costs."""
     import numpy as np
 
     then, end = group.iloc[int(seen(group, share).argmax())], group.iloc[int(group["val_accuracy"].argmax())]
     return float(np.log2(then["lr"] / end["lr"])), float(end["test_accuracy"] - then["test_accuracy"])
-
-
-def _mean(values: list[float] | tuple[float, ...]) -> str:
-    import numpy as np
-
-    from folklore.stats.estimates import t_interval
-
-    d = np.asarray(values, dtype=float)
-    if len(d) < 2 or not d.std():
-        return f"{round(d.mean(), 2) + 0.0:.2f}"
-    low, high = t_interval(d, 0.95)
-    return f"{round(d.mean(), 2) + 0.0:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _scatter(ax: Axes, grid: pd.DataFrame) -> None:

@@ -2,8 +2,8 @@
 
 A digit that is moved a little, or drawn a little larger, is still the same digit. Showing the net such variants
 instead of the rows themselves, anew in every epoch, tells it what does not matter, and stands in for more data.
-The lectures recommend random crops and scales, mirror images, changes of contrast and brightness, all of them
-while training only; the test rows stay as they are.
+The lectures recommend random crops and scales, mirror images, changes of contrast and brightness while training.
+For testing one of them has fixed crops and scales, the others nothing; here the test rows stay as they are.
 
 The trap is in the word variant. Mirrored, some digits are no digits, or others: a 2 becomes nearly a 5. The curves
 of MNIST-1D are digits drawn as a line, and they are moved, stretched and made higher or lower by those who
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import difference, preferred
+from folklore.claims._contrasts import difference, preferred, with_interval
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -40,7 +40,7 @@ CLAIM = Claim(
     reported="Simard and colleagues: on MNIST distorted copies cut the error of a fully connected net by about half. "
     "Krizhevsky and colleagues: without crops and mirror images their net overfits badly.",
     limits="Curves, whose ends are joined when they are moved. The changes are those that the generator of the data "
-    "uses itself, which is more than is known about photographs. No averaging over crops at test time.",
+    "uses itself, which is more than is known about photographs. Fixed crops at test time are not tried.",
     headline=False,
 )
 NONE, MIRRORED, FEW = "as they are", "mirrored", "1,024 rows"
@@ -99,7 +99,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     return replace(
         finding,
         tables=(_by_change(runs),),
-        notes=(f"Chosen on validation rows: {chosen}.", *finding.notes),
+        notes=(f"Chosen on validation rows: {chosen}.", *_harmful(runs), *finding.notes),
     )
 
 
@@ -119,6 +119,26 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     return figure, (
         "Left: test accuracy for each change of the training rows, with 95 % intervals. Right: training loss by "
         f"update, which crops keep higher. {scores_in_words(finding)}"
+    )
+
+
+def _harmful(runs: pd.DataFrame) -> tuple[str, ...]:
+    """Names the changes that are meant to keep the label and are shown to do harm, where there are any."""
+    from folklore.stats.estimates import estimate
+    from folklore.stats.findings import differences
+
+    main = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
+    scored = main.assign(measure=100 * main["test_accuracy"])
+    gains = {arm: differences(scored, {arm: 1.0, NONE: -1.0}) for arm in (*CROPS, *OTHERS) if arm != MIRRORED}
+    bad = [
+        f"{arm} {with_interval(d)}"
+        for arm, d in gains.items()
+        if len(d) > 1 and estimate(d, sensitivity=False).interval[1] < 0
+    ]
+    if not bad:
+        return ()
+    return (
+        f"Keeping the label is not enough. Meant to keep it and yet harmful, in points: {'; '.join(bad)}.",
     )
 
 

@@ -12,7 +12,7 @@ halved, on average over the second and third layer: with dropout in every layer 
 layer only. A tenth of the variance, .14 octaves, is the least that we call a shift.
 
 A shift need not do harm. So a table shows the test accuracy as it is and with the averages replaced by moments of
-1,024 training rows without dropout, which is the cure that the paper proposes; what this gains was lost by the shift.
+1,024 training rows without dropout, which the paper tries as well; what this gains was lost by the shift.
 That dropout in fewer places also drops less is no objection to the shift, but it is one to comparing accuracies.
 
 Supported means: the shift is larger with dropout before the norms, by an amount not shown to be below .14 octaves.

@@ -12,8 +12,8 @@ usual choice, both readings agree, so the slip goes unnoticed.
 
 The average is matched exactly as long as everything behind the dropped units is linear, through several dropped
 layers, too. Behind a ReLU it is not: the mean of max(0, z) is at least max(0, mean of z), so the scaled network says
-systematically less than the average of the thinned ones. The rule in use is an approximation for every net that is
-worth training.
+systematically less than the average of the thinned ones. So the rule is exact for the mean output of a net whose only
+dropped layer is the last before linear outputs, and an approximation where a ReLU follows what is dropped.
 
 The rule holds if each form that is printed gives the average of the thinned networks for linear units.
 """

@@ -41,7 +41,8 @@ CLAIM = Claim(
     paper="Stanford course CS231n, notes on commonly used activation functions",
     reported="with the learning rate set too high as much as 40 % of a network can be dead, as the course notes put it",
     limits="Three hidden layers of 100 units, SGD with momentum, no norm. Dead on 2,000 validation rows: some other "
-    "row might still activate a unit. Dead units need not cost accuracy where there are units to spare.",
+    "row might still activate a unit. Silent for ever holds in the first hidden layer, whose inputs stay what they are; behind "
+    "layers that still learn a unit may wake. Dead units need not cost accuracy where there are units to spare.",
     headline=False,
 )
 LEADER = "tuned, for accuracy"
@@ -96,7 +97,8 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     from folklore.stats.findings import contrast
 
-    weights = {"main": {HIGH: 1.0, SAME: -1.0}}
+    grounds = (ground for ground in runs["variant"].unique() if ground != BIASES)  # which has one rate only
+    weights = {ground: {HIGH: 1.0, SAME: -1.0} for ground in grounds}
     finding = contrast(runs, weights, criterion.delta, measure=dead_share)
     numbers = criterion.settings
     checks = _exact(int(numbers["steps"]), numbers["bias"], numbers["tolerance"])
@@ -140,7 +142,7 @@ def _by_arm(runs: pd.DataFrame) -> Table:
     looked = looked.assign(share=dead_share(looked), net=measured("dead_net")(looked).fillna(0.0))
     rows = [
         (
-            arm if variant == "main" else f"tuned rate, {arm}",
+            {"main": arm, BIASES: f"tuned rate, {arm}"}.get(variant, f"{arm}, {variant}"),
             f"{group['lr'].iloc[0]:.3g}",
             f"{100 * group['share'].mean():.1f}",
             f"{int(group['net'].sum())} of {len(group)}",

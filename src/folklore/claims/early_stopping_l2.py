@@ -7,13 +7,15 @@ rate alpha does the same as a penalty of strength about 1/(tau alpha).
 
 Both estimates can be written down. Along a direction with curvature h, descent has gone the share
 1 - (1 - alpha h)^tau of the way; with the penalty the share is h/(h + lambda). One lambda can make these equal for one
-curvature, not for two different ones. So, read as an equality, the rule fails for every data set but those whose
-directions are all curved alike, and we show by how much: the nearest ridge estimate to each point of the path.
+curvature; for two different ones it cannot as long as alpha h < 1, that is, while no step overshoots. So, read as an
+equality, the rule then fails for every data set but those whose directions are all curved alike, and we show by how
+much: the nearest ridge estimate to each point of the path.
 
 What holds exactly is a weaker statement. Stopping early equals a quadratic penalty that has its own strength in each
 direction; where descent has hardly begun that strength is 1/(tau alpha), and it fades to nothing where descent is
 nearly done. So early stopping spares the strong directions more than ridge does. The mean of stochastic gradient
-descent over all orders of drawing is plain gradient descent; a single run is not.
+descent over all drawings of rows with replacement is plain gradient descent. A single run is not, and neither is the
+mean over all orders of the rows, the way an epoch takes them.
 
 The rule holds if, for some lambda, the ridge estimate equals that of gradient descent to a relative error below one
 in a million.
@@ -93,7 +95,7 @@ def judge(runs: None, criterion: Criterion) -> Finding:
         ("all curvatures equal: ridge, lambda by formula", _alike(alike, target, rate, steps), "right"),
         ("a strength for each direction", relative_error(_tikhonov(x, y, rate, steps), stopped), "right"),
         ("hardly begun: that strength is 1/(tau alpha)", _beginning(rate, steps), "derived"),
-        ("mean of SGD over all drawings is descent", _all_drawings(rate), "derived"),
+        ("mean of SGD over all drawings with replacement", _all_drawings(rate), "derived"),
     ]
     checks = tuple(check(name, error, tolerance, form) for name, error, form in found)
     tables = (_by_progress(rate, steps), _by_condition(rows, rate))

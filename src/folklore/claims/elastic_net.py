@@ -7,7 +7,8 @@ before the L2 part, as a third penalty beside the two.
 
 Two parts are exact and checked on the code that trains, in double precision. With beta = 0 an update is that of L1.
 And for identical inputs L1 keeps whatever difference their weights happened to start with, while the elastic net
-lets it shrink by a fixed factor each step, so that at its minimum twins are equal.
+lets it shrink by a fixed factor each step, both as long as the two weights keep their sign; at the elastic net's
+minimum twins are equal.
 
 Nets are the experiment. Every input of MNIST-1D gets a twin, correlated .95 with it, and we measure how well the
 first-layer weights of twins agree: 100 when they are equal, 0 when one of the two has it all. Both penalties have
@@ -28,7 +29,8 @@ from folklore.claims._exact import check, relative_error
 from folklore.claims._penalties import (
     L1,
     by_arm,
-    difference,
+    choices,
+    difference_of,
     l1_arm,
     l2_arm,
     labels,
@@ -120,10 +122,10 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         "test accuracy (%)": (test_accuracy, 100),
     }
     caption = f"First-layer weights of twins, and accuracy. Elastic net: strength x (L1 + {BETA:g} x L2)."
-    alone = difference(main, {both: 1.0, str(ALONE["label"]): -1.0}, agreement, 100)
-    scores = difference(main, {both: 1.0, one: -1.0}, test_accuracy, 100)
+    alone = difference_of(main, {both: 1.0, str(ALONE["label"]): -1.0}, agreement, 100)
+    scores = difference_of(main, {both: 1.0, one: -1.0}, test_accuracy, 100)
     notes = (
-        f"Chosen on validation: {both} and {one}.",
+        choices({"main": (both, one)}, (labels(_BOTH), labels(_L1))),
         f"Agreement with the elastic net minus that with L2 alone: {alone}.",
         f"Test accuracy of the elastic net minus that of L1, in points: {scores}.",
     )

@@ -40,7 +40,9 @@ CLAIM = Claim(
     reported="a tenth of the original rate as a starting point, without a figure; the notes advise a smaller "
     "rate because the inherited weights are already good.",
     limits="One pair of tasks that are about equally hard, 500 rows, a constant rate with momentum. Where the "
-    "old task is much closer to the new one, or the net much larger, smaller steps may be needed.",
+    "old task is much closer to the new one, or the net much larger, smaller steps may be needed. Read literally, the original rate is that "
+    "of the first training; here it is the one tuned from scratch on the new task. The replicates were raised after a first "
+    "verdict that was inconclusive, by its spread alone: a second look, for which p is not corrected.",
     headline=False,
 )
 SCRATCH, TUNED, LONGER = "from scratch", "tuned", "twice the updates"
@@ -102,7 +104,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     return replace(
         finding,
         rows=arm_rows(runs.assign(measure=runs["test_accuracy"])),
-        tables=tuple(_regrets(runs[runs["variant"] == variant]) for variant in rivals),
+        tables=tuple(_regrets(runs[runs["variant"] == variant], variant) for variant in rivals),
         notes=(note, *finding.notes),
         undecidable=finding.undecidable or _alike(runs),
     )
@@ -138,7 +140,7 @@ def _alike(runs: pd.DataFrame) -> str:
     return "The rate made no difference to any run." if mine["test_accuracy"].nunique() == 1 else ""
 
 
-def _regrets(runs: pd.DataFrame) -> Table:
+def _regrets(runs: pd.DataFrame, variant: str) -> Table:
     """Rate, accuracy and training loss of each multiple, and by how much it falls short of the best one."""
     from folklore.stats.findings import Table
 
@@ -149,8 +151,9 @@ def _regrets(runs: pd.DataFrame) -> Table:
         regret = difference(mine, {best: 1.0, arm: -1.0}, otherwise="0") if arm != best else "0"
         loss, accuracy = group["train_loss"].median(), group["measure"].mean()
         rows.append((arm, f"{group['lr'].iloc[0]:.2g}", f"{accuracy:.1f}", regret, f"{loss:.3f}"))
+    ground = "" if variant in ("main", LONGER) else f", {variant}"
     return Table(
-        f"{runs['updates'].iloc[0]:,} updates: accuracy in percent, and regret against the multiple that is best on "
+        f"{runs['updates'].iloc[0]:,} updates{ground}: accuracy in percent, and regret against the multiple that is best on "
         "validation data, in points with 95 % interval.",
         ("arm", "rate", "test accuracy", "regret", "final training loss (median)"),
         tuple(rows),

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._exact import all_nets, check, even_weights, relative_error, unit_inputs
+from folklore.claims._exact import all_nets, check, even_weights, unit_inputs
+from folklore.claims._variances import off
 from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
@@ -84,12 +85,12 @@ def judge(runs: None, criterion: Criterion) -> Finding:
     up, down = even_weights("glorot_uniform", a, b), even_weights("glorot_uniform", b, a)
     variance, worst, gap = 2 / (a + b), _least_error(a, b), (b - a) / (a + b)
     found = [
-        ("U(±√6/√(n_in + n_out)) has variance 2/(n_in + n_out)", _off((_gains(up)[0], _gains(down)[0]), a * variance, b * variance), "printed"),
-        ("the mean of both conditions is met", _off((sum(_gains(up)) / 2, sum(_gains(down)) / 2), 1, 1), "printed"),
-        (f"no variance meets both: one error is {gap:.2f} at least", _off((worst[1],), gap), "printed"),
-        ("2/(n_in + n_out) attains that", _off((worst[0],), variance), "derived"),
-        ("widths 2-4-2: signal and gradient times 8/9", _off(_through("glorot_uniform"), 8 / 9, 8 / 9), "derived"),
-        ("Var(w) = 1/n_in: over 2-4-2 both are kept", _off(_through("uniform_sqrt3"), 1, 1), "derived"),
+        ("U(±√6/√(n_in + n_out)) has variance 2/(n_in + n_out)", off((_gains(up)[0], _gains(down)[0]), a * variance, b * variance), "printed"),
+        ("so the mean of both conditions is met", off((sum(_gains(up)) / 2, sum(_gains(down)) / 2), 1, 1), "derived"),
+        (f"no variance meets both: one error is {gap:.2f} at least", off((worst[1],), gap), "printed"),
+        ("2/(n_in + n_out) attains that", off((worst[0],), variance), "derived"),
+        ("widths 2-4-2: signal and gradient times 8/9", off(_through("glorot_uniform"), 8 / 9, 8 / 9), "derived"),
+        ("Var(w) = 1/n_in: over 2-4-2 both are kept", off(_through("uniform_sqrt3"), 1, 1), "derived"),
     ]  # fmt: skip
     checks = tuple(check(name, error, criterion.settings["tolerance"], form) for name, error, form in found)
     pair = 4 * a * b / (a + b) ** 2
@@ -155,13 +156,6 @@ def _through(init: str) -> tuple[float, float]:
     h = leaf @ nets[0] @ nets[1]
     gradient = torch.autograd.grad(h, leaf, x.expand_as(h))[0]
     return float((h.detach() ** 2).mean()), float((gradient**2).mean())
-
-
-def _off(found: tuple[float, ...], *truth: float) -> float:
-    import torch
-
-    ratio = torch.tensor(found, dtype=torch.float64) / torch.tensor(truth, dtype=torch.float64)
-    return relative_error(ratio, torch.ones_like(ratio))
 
 
 def _alternating(criterion: Criterion) -> list[int]:

@@ -17,8 +17,9 @@ square of the outputs, and as they are never negative, their variance is smaller
 the variance in its weights would bring He's net to one before the activation, not behind it.
 
 The rule holds if the variance is one, to a relative error below one in a million, in all four places. The
-sentence does hold for linear units, for the mean square behind ReLU, and for tanh if the weights are
-enlarged by the right constant.
+sentence does hold for linear units, for the mean square behind ReLU, and before tanh if the weights are
+enlarged by the right constant from the second layer on. Behind tanh, whose outputs lie between -1 and 1,
+a variance of one is impossible.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ CLAIM = Claim(
         Formula(
             "derived",
             'n "Var"(w) = frac(1, EE[tanh^2 (z)]), quad z tilde.op cal(N)(0, 1)',
-            "to keep a variance of one behind tanh, n times the variance of a weight has to be one over the mean square of "
-            "tanh of a standard normal number",
+            "to keep a variance of one before tanh from the second layer on, if the first layer keeps one over n, n times the "
+            "variance of a weight has to be one over the mean square of tanh of a standard normal number",
         ),
     ),
 )
@@ -103,7 +104,7 @@ def judge(runs: None, criterion: Criterion) -> Finding:
         ("ReLU, He: behind it", abs(_behind("relu", he) - 1), "printed"),
         ("linear units, Glorot: 1", abs(float(linear) - 1), "right"),
         ("ReLU, He: 2 before, so mean square 1 behind", abs(float(doubled) / 2 - 1), "right"),
-        ("tanh, variance of the weights over E tanh²: 1", abs(gained - 1), "right"),
+        ("before tanh, Var(w) over E tanh² from layer 2 on: 1", abs(gained - 1), "derived"),
         ("two ways to integrate agree, tanh", abs(hermite / tanh - 1), "derived"),
     ]
     checks = tuple(check(name, float(error), given["tolerance"], form) for name, error, form in found)
@@ -209,7 +210,8 @@ def _by_layer(criterion: Criterion) -> Table:
 
 def _note(variance: float, depth: int) -> str:
     return (
-        f"With tanh {variance:.3f} of the variance is left in layer {depth}. To keep it at one, Var(w) would have to be "
-        f"{1 / _by_hermite('tanh', 1.0, 2):.2f}/n. U(±1/√n) leaves less than "
+        f"With tanh {variance:.3f} of the variance is left in layer {depth}. To keep it at one before the activation, Var(w) "
+        f"would have to be 1/n in the first layer and {1 / _by_hermite('tanh', 1.0, 2):.2f}/n in all others; behind tanh no "
+        f"weights can bring it to one. U(±1/√n) leaves less than "
         f"{3.0**-depth:.1g} of it."
     )

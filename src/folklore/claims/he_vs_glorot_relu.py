@@ -4,7 +4,7 @@ A ReLU sets half of its inputs to zero, so weights that keep the variance of a l
 a ReLU net fade by half in every layer. He's rule doubles the variance of the weights to make up for it, and
 the lecture recommends it whenever the activation is a ReLU.
 
-Half a layer is little at first: with ten layers a larger learning rate can make up for it. With thirty, one
+Half in each layer is little at first: with ten layers a larger learning rate can make up for it. With thirty, one
 part in a thousand million of the variance is left. We trained nets of 10 and of 30 hidden layers, without
 normalisation and without skip connections, each start and each depth at its own tuned rate. The paper
 behind the rule saw the same two regimes: no difference at 14 layers, and no learning at all from Glorot's
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._starts import by_depth, stalled
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from folklore.stats.findings import Finding, Table
+    from folklore.stats.findings import Finding
 
 CLAIM = Claim(
     kind="S",
@@ -93,7 +94,9 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     from folklore.stats.findings import contrast
 
     finding = contrast(runs, _difference(30), criterion.delta)
-    return replace(finding, tables=(_by_depth(runs),), notes=(*finding.notes, *_stalled(runs)))
+    caption = "He minus Glorot in points of test accuracy, by depth."
+    table = by_depth(runs, _difference, DEPTHS, caption)
+    return replace(finding, tables=(table,), notes=(*finding.notes, *stalled(runs)))
 
 
 def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
@@ -117,44 +120,3 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 def _difference(depth: int) -> dict[str, int]:
     """Weights of He minus Glorot at a depth."""
     return {ARMS["He", depth]: 1, ARMS["Glorot", depth]: -1}
-
-
-def _by_depth(runs: pd.DataFrame) -> Table:
-    """He minus Glorot at each depth, and how much it grows with depth, in points."""
-    from folklore.stats.findings import Table, differences
-
-    main = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
-    main = main.assign(measure=100 * main["test_accuracy"])
-    grows = _difference(30) | {arm: -weight for arm, weight in _difference(10).items()}
-    contrasts = {
-        "10 layers": _difference(10),
-        "30 layers": _difference(30),
-        "interaction: 30 minus 10": grows,
-    }
-    rows = tuple((name, *_summary(differences(main, weights))) for name, weights in contrasts.items())
-    return Table(
-        "He minus Glorot in points of test accuracy, by depth.",
-        ("depth", "mean", "95 % interval", "pairs"),
-        rows,
-    )
-
-
-def _summary(d) -> tuple[str, str, int]:
-    from folklore.stats.estimates import t_interval
-
-    if len(d) < 2:
-        return "", "", len(d)
-    low, high = t_interval(d, 0.95) if d.std() else (d[0], d[0])
-    return f"{d.mean():+.1f}", f"{low:.1f} to {high:.1f}", len(d)
-
-
-def _stalled(runs: pd.DataFrame) -> tuple[str, ...]:
-    """Of the arm that stands still: no rate is its best."""
-    glorot = runs[(runs["variant"] == "main") & (runs["arm"] == ARMS["Glorot", 30])]
-    best = glorot.loc[glorot["phase"] == "tune", "val_accuracy"].max()
-    if not best < 0.15:
-        return ()
-    return (
-        "Glorot's start at 30 layers stays at chance at every rate tried (best validation accuracy of a "
-        f"run {100 * best:.1f} %), so the end of the grid at which its choice sits means nothing.",
-    )

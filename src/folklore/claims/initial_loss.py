@@ -97,7 +97,11 @@ def judge(runs: None, criterion: Criterion) -> Finding:
             "derived",
         ),
         ("leading term v (1 - 1/C)/2", _leading_term(classes), "derived"),
-        ("all labels together never below log C (lack)", _below(classes), "derived"),
+        (
+            "a test of the code: all labels together never below log C, as for any logits (lack)",
+            _below(classes),
+            "derived",
+        ),
         ("expectation, against Gauss-Hermite for C = 2", _two_classes(), "derived"),
     ]
     checks = tuple(check(name, error, tolerance, form) for name, error, form in found)

@@ -9,8 +9,8 @@ and for anything linear behind it. A net trained in the first form becomes one o
 outgoing weights are multiplied by p: mask by mask both compute the same, and so do their test networks.
 
 What is not the same is the training itself. The outgoing weights of the two forms are a factor p apart and their
-gradients a factor 1/p, so one learning rate for both makes the inverted form's step 1/p^2 times as large; with p^2 of
-the rate on these weights the two forms stay in step. A weight penalty changes its meaning in the same way.
+gradients a factor 1/p, so one learning rate for both makes the inverted form's step 1/p^2 times as large relative to
+these weights; with p^2 of the rate on them the two forms stay in step. A weight penalty changes its meaning in the same way.
 
 The rule holds if the mean over all masks of the printed training output is the printed test output to a relative
 error below one in a million, with p the probability of keeping a unit, as in the slide's formulas.
@@ -117,8 +117,8 @@ def plot(runs: None, finding: Finding) -> tuple[Figure, str]:
         "Left: mean over all masks of the training output, in units of the test output, by drop rate: 1 throughout when "
         f"multiplied by 1/keep rate, {plain[-1]:.2g} at a rate of {drop[-1]:g} when not scaled, {words[0]:.2g} at "
         f"{drop[0]:g} when p is taken for the drop rate. Right: standard deviation of the training output relative to "
-        f"its mean, from {noise[0]:.2g} to {noise[-1]:.2g}, and the step of the outgoing weights relative to that of the "
-        f"first form at equal rates, from {step[0]:.2f} to {step[-1]:.0f}."
+        f"its mean, from {noise[0]:.2g} to {noise[-1]:.2g}, and the step of the outgoing weights, relative to them, in units "
+        f"of the first form's at equal rates, from {step[0]:.2f} to {step[-1]:.0f}."
     )
 
 
@@ -186,7 +186,7 @@ def _by_rate() -> Table:
         rows.append((drop, plain, mean, plain / drop, noise, 1 / (1 - drop) ** 2))
     return Table(
         "Mean of a training output whose test output is 1, by drop rate and by the factor put on kept units; its "
-        "standard deviation; and the first step of the outgoing weights, in units of the first form's.",
+        "standard deviation; and the first step of the outgoing weights, relative to them, in units of the first form's.",
         ("drop rate", "factor 1", "factor 1/keep rate", "factor 1/drop rate", "standard deviation", "step"),
         tuple(rows),
     )

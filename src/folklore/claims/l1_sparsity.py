@@ -29,7 +29,8 @@ from folklore.claims._penalties import (
     L1,
     L2,
     by_arm,
-    difference,
+    choices,
+    difference_of,
     l1_arm,
     l2_arm,
     labels,
@@ -117,7 +118,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     finding = contrast(runs, weights, criterion.delta, measure=found, test=test)
     main = runs[runs["variant"] == "main"]
-    halves = [difference(main, weights["main"], measure, 100) for measure in (zeros, found)]
+    halves = [difference_of(main, weights["main"], measure, 100) for measure in (zeros, found)]
     unknown = float("nan")
     columns = {
         "silent below real (%)": (found, 100),
@@ -134,7 +135,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         checks=_checks(numbers["penalty"], int(numbers["steps"]), numbers["tolerance"]),
         tables=(by_arm(runs, caption, columns),),
         notes=(
-            f"Chosen on validation: {chosen['main'][0]} and {chosen['main'][1]}.",
+            choices({"main": chosen["main"]}, (labels(_L1), labels(_L2))),
             *_parted(*halves),
             *finding.notes,
         ),
@@ -147,7 +148,8 @@ def _parted(zeros: str, found: str) -> tuple[str, ...]:
         return ()
     return (
         f"The halves of the rule part ways: L1 minus L2 is {zeros} points of exact zeros, and {found} points of pairs in which the "
-        "silent input has less weight. Hence undecided, however clear each of them is.",
+        "silent input has less weight. The registered rule asks both of one p-value, so they have to agree in sign. As L2 leaves no "
+        "exact zeros, the first half cannot be negative, and the rule cannot call the claim reversed, however clear the second is.",
     )
 
 

@@ -23,7 +23,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._contrasts import preferred
-from folklore.claims._penalties import L1, L2, by_arm, difference, l1_arm, l2_arm, labels, test_accuracy
+from folklore.claims._penalties import (
+    L1,
+    L2,
+    by_arm,
+    choices,
+    difference_of,
+    l1_arm,
+    l2_arm,
+    labels,
+    test_accuracy,
+)
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -37,7 +47,7 @@ CLAIM = Claim(
     kind="S",
     family="regularisation",
     lectures=(1,),
-    paper="Tikhonov 1943 (L2); Tibshirani 1996 (L1)",
+    paper="Hoerl & Kennard 1970 (ridge regression, L2); Tibshirani 1996 (the lasso, L1)",
     reported="The lecture quotes the rule without a figure. Tibshirani finds L1 ahead with few relevant inputs and L2 "
     "ahead with many small effects, in linear models.",
     limits="A net of 3 x 100 ReLU units on 1,024 rows, trained by plain SGD; one strength for all layers. Ease of use, "
@@ -98,7 +108,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         "training loss": (lambda f: f["train_loss"].astype(float), 1),
     }
     table = by_arm(runs, "Every strength at its tuned rate, means over the fresh replicates.", columns)
-    notes = (_choice(chosen["main"]), _not_worse(finding, criterion.delta), _gains(runs, chosen["main"]))
+    notes = (choices(chosen, (two, one)), _not_worse(finding, criterion.delta), _gains(runs, chosen["main"]))
     return replace(finding, tables=(table,), notes=(*notes, *finding.notes))
 
 
@@ -108,22 +118,16 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     return tuning_and_scores(runs, finding, columns=2)
 
 
-def _choice(chosen: tuple[str, str]) -> str:
-    ends = {labels(side)[i] for side in (_L2, _L1) for i in (0, -1)}
-    words = (arm + (", at an end of its range" if arm in ends else "") for arm in chosen)
-    return f"Chosen on validation: {'; '.join(words)}."
-
-
 def _not_worse(finding: Finding, delta: float) -> str:
     low = finding.estimate.interval90[0]
     shown = "It is shown" if low > -delta else "It is not shown"
     return (
         f"{shown} that L2 is at most {100 * delta:g} point worse than L1 (lower end of the 90 % interval "
-        f"{100 * low:.1f} points)."
+        f"{100 * low:.2f} points)."
     )
 
 
 def _gains(runs: pd.DataFrame, chosen: tuple[str, str]) -> str:
     main = runs[runs["variant"] == "main"]
-    gains = (f"{arm} {difference(main, {arm: 1.0, NONE: -1.0}, test_accuracy, 100)}" for arm in chosen)
+    gains = (f"{arm} {difference_of(main, {arm: 1.0, NONE: -1.0}, test_accuracy, 100)}" for arm in chosen)
     return f"More than without a penalty, in points: {', '.join(gains)}."

@@ -1,8 +1,9 @@
 """A regulariser is prior information: an L2 penalty is a Gaussian prior
 
-A lecture sums regularisation up as adding prior information in a fitting form. The best known case: who believes before
-seeing data that weights are near zero, give or take t, and that the outputs carry noise of standard deviation s, should
-report as most probable weights exactly those of ridge regression with a penalty of s^2/(n t^2) beside the mean squared error.
+Of the three ways to regularise that a lecture sums up, one is to add prior information. The best known case: who
+believes before seeing data that weights are near zero, give or take t, and that the outputs carry noise of standard
+deviation s, should report as most probable weights exactly those of ridge regression with a penalty of s^2/(n t^2)
+beside the mean squared error.
 
 We compute the most probable weights in four ways that do not use the formula of ridge regression: a Newton step on the
 log posterior, conditioning the joint law of weights and outputs, updating the belief row by row, and least squares with
@@ -11,7 +12,7 @@ the prior written as extra rows of data. All agree.
 Two things follow that are easily overlooked. The right penalty falls as 1/n: a penalty that stays the same while the
 data grow stands for a prior that becomes ever more certain. And a prior holds for one choice of units: rescale a
 feature, and the same penalty says something else. Whether the information helps depends on whether it is right, too;
-for weights much larger than t the penalised estimate is worse than the plain one.
+in the example here the penalised estimate is worse than the plain one for weights of about twice t and more.
 
 The rule holds if the minimiser of the penalised loss is the most probable vector of weights to a relative error below
 one in a million.
@@ -74,7 +75,7 @@ def judge(runs: None, criterion: Criterion) -> Finding:
     noise, prior, (x, y) = given["noise"], given["prior"], _data(int(given["rows"]), int(given["inputs"]))
     ridge = _ridge(x, y, noise**2 / (len(x) * prior**2))
     found = [
-        ("Newton step on the log posterior", _mode(x, y, noise, prior), "printed"),
+        ("Newton step on the log posterior", _mode(x, y, noise, prior), "right"),
         ("joint law, conditioned on the outputs", _conditioned(x, y, noise, prior), "derived"),
         ("belief updated row by row", _row_by_row(x, y, noise, prior), "derived"),
         ("prior as extra rows of data", _extra_rows(x, y, noise, prior), "derived"),

@@ -9,8 +9,8 @@ matrices together after the last update. The claim is that every step up in stre
 the learning rate: each strength has its own tuned one, and the rate moves the norm as well. So the same strengths
 are also trained at the rate that suits the net without a penalty.
 
-The other trap is batch normalisation. It divides by the size of what a layer puts out, so half the weights compute
-the same function, and small says nothing about the function any more; what the penalty does there is to keep the
+The other trap is batch normalisation. It divides by the size of what a layer puts out, so weights half as large
+compute the same function, and small says nothing about the function any more; what the penalty does there is to keep the
 steps large relative to the weights. Such nets are trained beside the plain ones: their norm shows whether weights
 shrink there, too, and their accuracy what that is worth.
 

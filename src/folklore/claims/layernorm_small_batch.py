@@ -24,7 +24,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import difference
+from folklore.claims._contrasts import difference, recalibrated, standing, with_interval
 from folklore.claims._exact import check
 from folklore.claims.base import Claim, Criterion, Formula
 from folklore.grid import Rates, Study, Variant
@@ -43,8 +43,9 @@ CLAIM = Claim(
     paper="Ba, Kiros & Hinton 2016, arXiv:1607.06450; Wu & He 2018, arXiv:1803.08494, table 1",
     reported="Ba and colleagues need no batch by construction. Wu and He: at 32 images a worker layer "
     "normalisation has 1.7 points more error on ImageNet than batch normalisation.",
-    limits="Fully connected layers of 100 units. A norm over units needs many of them; with one unit it "
-    "would put out the shift, as batch normalisation does with one row. Recurrent nets are another claim.",
+    limits="At batches 2 and 4 layer normalisation is compared with batch normalisation, not with no norm. Fully "
+    "connected layers of 100 units. A norm over units needs many of them; with one unit it would put out the shift, as "
+    "batch normalisation does with one row. Recurrent nets are another claim.",
     headline=False,
     formulas=(
         Formula(
@@ -131,6 +132,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
         robustness=(*finding.robustness, separated),
         checks=checks,
         tables=(_by_batch(runs), table),
+        notes=(*_alone(runs), *finding.notes),
     )
 
 
@@ -141,11 +143,6 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     return tuning_and_scores(runs, finding, NAMES, columns=2)
 
 
-def recalibrated(runs: pd.DataFrame) -> pd.Series:
-    """Test accuracy with the moments of evaluation recomputed where there are any."""
-    return runs["recalibrated_accuracy"].astype(float).fillna(runs["test_accuracy"])
-
-
 def _weaker(runs: pd.DataFrame) -> float:
     """The larger of the p-values at batch 2 and at batch 4; 1 when the two differ in sign."""
     from folklore.stats.estimates import estimate
@@ -153,6 +150,17 @@ def _weaker(runs: pd.DataFrame) -> float:
 
     two, four = (estimate(differences(runs, _gain(rows)), sensitivity=False) for rows in (2, 4))
     return max(two.p, four.p) if two.effect * four.effect > 0 else 1.0
+
+
+def _alone(runs: pd.DataFrame) -> tuple[str, ...]:
+    """Whether layer normalisation is worth anything at batch 1, where the verdict has no say."""
+    from folklore.stats.findings import differences
+
+    mine = runs[(runs["variant"] == ALONE) & (runs["phase"] == "confirm")]
+    d = differences(mine.assign(measure=100 * mine["test_accuracy"]), _gain(1, rival="none"))
+    if len(d) < 2:
+        return ()
+    return (f"At batch 1 layer normalisation is {standing(d)} no norm: {with_interval(d)} points.",)
 
 
 def _by_batch(runs: pd.DataFrame) -> Table:

@@ -43,7 +43,8 @@ CLAIM = Claim(
     reported="a typical draw of the learning rate is ten to the power of a uniform number from -6 to 1 "
     "(cs231n); no comparison with a linear search is given.",
     limits="Plain SGD, whose best rate of .2 to .4 lies high: for momentum or Adam, whose best rates are 10 "
-    "to 200 times lower, the linear search would do worse still. Twelve trials of one parameter.",
+    "to 200 times lower, the linear search would do worse still. Twelve trials of one parameter. "
+    "A choice is scored by the next replicate's net, so neighbouring replicates are not quite independent.",
     headline=False,
 )
 LOWEST, HIGHEST, COUNT = -6.0, 1.0, 24  # powers of ten, and rates in the middle of equal parts between them

@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._contrasts import difference, preferred
+from folklore.claims._penalties import largest_p
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -109,18 +110,20 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     """The named remedy minus the other over both situations; gaps and all remedies as a table."""
     from dataclasses import replace
 
-    from folklore.stats.findings import contrast
+    from folklore.stats.findings import contrast, differences
 
-    chosen = {s: _chosen(runs, s) for s in SITUATIONS if f"{s}, as it is" in set(runs["arm"])}
+    own = runs[runs["variant"].isin(("main", BETWEEN))]  # a further ground has the arms of the main one
+    chosen = {s: _chosen(own, s) for s in SITUATIONS if f"{s}, as it is" in set(own["arm"])}
     main = {arm: w / 2 for s in (GAP, FLAT) for arm, w in chosen[s].items()}
     weights = {v: chosen[v] if v in SITUATIONS else main for v in runs["variant"].unique()}
 
     def test(mine: pd.DataFrame) -> float:
-        parts = [chosen[s] for s in (GAP, FLAT)] if mine["variant"].iloc[0] == "main" else []
-        return max([_p(mine, part, main) for part in parts], default=0.0)
+        if mine["variant"].iloc[0] in SITUATIONS:
+            return 0.0
+        return largest_p([differences(mine, chosen[s]) for s in (GAP, FLAT)])
 
     finding = contrast(runs, weights, criterion.delta, test=test)
-    table, gaps = _table(runs, chosen)
+    table, gaps = _table(own, chosen)
     big, small = gaps[GAP] >= criterion.settings["big"], gaps[FLAT] <= criterion.settings["small"]
     silent = "" if big and small else "The gaps are not what the two situations were built to have."
     words = [arm for s in (GAP, FLAT) for arm in chosen[s]]
@@ -139,10 +142,11 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     style.apply()
     fig, (left, right) = style.new(8.6, ncols=2, width_ratios=(1, 1.05))
     arms = [f"{s}, as it is" for s in (GAP, FLAT)]
-    colours, losses = claims.arm_colours(arms), _last_losses(runs, "confirm")
+    main = runs[runs["variant"] == "main"]
+    colours, losses = claims.arm_colours(arms), _last_losses(main)
     claims.loss_curves(left, runs, arms, names=dict(zip(arms, (GAP, FLAT), strict=True)), colours=colours)
     for arm in arms:
-        left.plot(runs["updates"].min(), losses.loc[arm, "val_loss"], "D", color=colours[arm], clip_on=False)
+        left.plot(main["updates"].min(), losses.loc[arm, "val_loss"], "D", color=colours[arm], clip_on=False)
     left.set_ylabel("training loss; mark: validation")
     claims.legend_above(left, 1)
     shown = [f"{s}, {name}" for s in (GAP, FLAT) for name in REMEDIES]
@@ -163,25 +167,16 @@ def _chosen(runs: pd.DataFrame, situation: str) -> dict[str, float]:
     return {named: 1.0, other: -1.0}
 
 
-def _p(mine: pd.DataFrame, part: Mapping[str, float], whole: Mapping[str, float]) -> float:
-    """p-value of one situation; 1 where its sign is not that of both together."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import differences
-
-    found, both = (estimate(differences(mine, w), sensitivity=False) for w in (part, whole))
-    return found.p if found.effect * both.effect > 0 else 1.0
-
-
-def _last_losses(runs: pd.DataFrame, phase: str) -> pd.DataFrame:
+def _last_losses(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean losses of each arm at the end."""
-    return runs[runs["phase"] == phase].groupby("arm")[["train_loss", "val_loss"]].mean()
+    return runs[runs["phase"] == "confirm"].groupby("arm")[["train_loss", "val_loss"]].mean()
 
 
 def _table(runs: pd.DataFrame, chosen: Mapping[str, Mapping[str, float]]) -> tuple[Table, dict[str, float]]:
     """By situation: the gap, and what either remedy adds to the untreated net; and the gaps by situation."""
     from folklore.stats.findings import Table
 
-    losses = _last_losses(runs, "confirm")
+    losses = _last_losses(runs)
     confirmed = runs[runs["phase"] == "confirm"].assign(measure=100 * runs["test_accuracy"].astype(float))
     rows, gaps = [], {}
     for situation, weights in chosen.items():

@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import difference
+from folklore.claims._contrasts import difference, mean_text
+from folklore.claims._penalties import largest_p
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -132,33 +133,27 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 def _weaker(runs: pd.DataFrame) -> float:
     """The larger of the p-values of the low and of the high start; 1 when the two differ in sign."""
-    from folklore.stats.estimates import estimate
     from folklore.stats.findings import differences
 
-    low, high = (estimate(differences(runs, GAINS[name]), sensitivity=False) for name in (LOW, HIGH))
-    return max(low.p, high.p) if low.effect * high.effect > 0 else 1.0
+    return largest_p([differences(runs, GAINS[name]) for name in (LOW, HIGH)])
 
 
 def _gains(confirmed: pd.DataFrame, variant: str) -> Table:
     """What the remedies bring at every start, and how often they were applied."""
     from folklore.stats.findings import Table
 
-    means = confirmed.groupby("arm")[["measure", "raised", "lowered"]].mean()
+    arms = dict(list(confirmed.groupby("arm")))
     rows = []
     for name, weights in GAINS.items():
         cared, plain = weights
-        if {cared, plain} <= set(means.index):
-            scores = (f"{means['measure'][arm]:.1f}" for arm in (plain, cared))
-            counts = (_count(means[column][cared]) for column in ("raised", "lowered"))
+        if {cared, plain} <= set(arms):
+            scores = (f"{arms[arm]['measure'].mean():.1f}" for arm in (plain, cared))
+            counts = (mean_text(arms[cared][column], ".1f") for column in ("raised", "lowered"))
             rows.append((name, *scores, difference(confirmed, weights), *counts))
-    where = "300 times off" if variant == "main" else variant
+    where = {"main": "300 times off", TENFOLD: TENFOLD}.get(variant, f"300 times off, {variant}")
     return Table(
         f"Wrong rates {where}: test accuracy in percent without and with remedies, the difference in points with a 95 % "
         "interval, and how often a run's rate was raised and lowered on average.",
         ("start", "without", "with", "difference", "raised", "lowered"),
         tuple(rows),
     )
-
-
-def _count(mean: float) -> str:
-    return "" if mean != mean else f"{mean:.1f}"

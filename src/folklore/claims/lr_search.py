@@ -41,7 +41,8 @@ CLAIM = Claim(
     reported="A run of several epochs with a rising rate gives the bounds of a cycle; the best constant rate is said to lie "
     "within a factor of two of the largest one that converges. No regret is given.",
     limits="A constant rate, where Smith wanted the bounds of a cyclic one; ten epochs of a small net. The rule for "
-    "reading the curve is part of what is tested, and longer trainings may favour lower rates.",
+    "reading the curve is part of what is tested, and longer trainings may favour lower rates. A choice is scored by the next "
+    "replicate's net, so neighbouring replicates are not quite independent.",
     headline=False,
 )
 RANGE, SWEEP, ADAM = "range test", "full sweep", "Adam"
@@ -182,8 +183,8 @@ def curve(run: pd.Series, windows: int) -> tuple[np.ndarray, np.ndarray]:
 
     from folklore.core.schedules import range_test
 
-    losses, last = np.asarray(run["loss_curve"], dtype=float), int(run["updates"])
-    rates = np.array([run["lr"] * range_test(int(t), last) for t in run["loss_step"]])
+    losses, first, last = np.asarray(run["loss_curve"], dtype=float), float(run["lr"]), int(run["updates"])
+    rates = np.array([first * range_test(int(t), last) for t in run["loss_step"]])
     padded = np.pad(np.where(np.isfinite(losses), losses, np.inf), windows // 2, mode="edge")
     return rates, np.convolve(padded, np.full(windows, 1 / windows), "valid")
 
@@ -203,7 +204,7 @@ def _steepest(rates: np.ndarray, losses: np.ndarray) -> float:
 
 
 def _by_rule(runs: pd.DataFrame, windows: int) -> Table:
-    """Median choice and mean regret of every rule, by optimizer."""
+    """Median choice and mean regret of every rule, by ground."""
     from folklore.stats.findings import Table
 
     rows = []
@@ -217,6 +218,6 @@ def _by_rule(runs: pd.DataFrame, windows: int) -> Table:
     return Table(
         "Ways to read the curve: median rate chosen (the nearest of the sweep, whose ends stand for all beyond), that of "
         "the sweep, and regret in points of test accuracy with a 95 % interval.",
-        ("rule", "optimizer", "chosen", "by the sweep", "regret"),
+        ("rule", "ground", "chosen", "by the sweep", "regret"),
         tuple(rows),
     )

@@ -1,22 +1,22 @@
 """Maxout, the larger of two affine maps, is an alternative to ReLU
 
-A maxout unit computes two affine maps of its inputs and passes on the larger. ReLU is the special case in
-which one of the maps is zero: nothing that a ReLU net can compute is lost, no unit can die, and every unit may
-learn its own bend. A lecture lists it among the alternatives to try.
+A maxout unit computes two affine maps of its inputs and passes on the larger. ReLU is the special case in which
+one of the maps is zero: nothing that a ReLU net can compute is lost, no unit can die, and every unit may learn
+its own bend. A lecture lists it among the alternatives to try.
 
-That ReLU is contained is a statement about formulas, so it is checked exactly, with the code that trains:
-with the second map at zero, values and gradients are those of a ReLU net, and other choices of it give leaky
-ReLU and the absolute value. The zero does not last: the second map gets the gradient of all inputs at which
-the first is negative.
+That ReLU is contained is a statement about formulas, so it is checked exactly, with the code that trains: in a
+net of two layers with all second maps at zero, values and gradients are those of the ReLU net. In one layer,
+other choices of the second map give leaky ReLU and the absolute value. The zero does not last: the second map
+gets the gradient of all inputs at which the first is negative.
 
 An alternative is worth trying if it can be better. But a maxout layer of equal width has twice the weights, and
 a comparison at equal width would credit the unit with the larger net. The verdict is therefore at equal numbers
-of parameters, 3 x 68 maxout against 3 x 100 ReLU units, each net with its own tuned rate and start: He's weights
-for ReLU, Glorot's for maxout, because the larger of two signals is as strong as each of them and needs no
-doubling. Equal width and nets of eight layers are grounds of their own.
+of parameters, 3 x 68 maxout against 3 x 100 ReLU units, each net with its own tuned rate and start: He's
+weights for ReLU, Glorot's for maxout, because the larger of two signals is as strong as each of them and needs
+no doubling. Equal width and nets of eight layers are grounds of their own.
 
-Supported means: the formulas hold, and maxout has the better test accuracy, by an amount not shown to be below 1
-point. Refuted as negligible, it remains an alternative, only one that gains nothing: the note says whether it
+Supported means: the formulas hold, and maxout has the better test accuracy, by an amount not shown to be below
+1 point. Refuted as negligible, it remains an alternative, only one that gains nothing: the note says whether it
 is at least as good.
 """
 
@@ -140,12 +140,12 @@ def _sizes(runs: pd.DataFrame) -> Table:
     rows = [
         (
             f"{group['depth'].iloc[0]} x {group['width'].iloc[0]}",
-            arm,
+            arm if variant in ("main", WIDE, DEEP) else f"{arm}, {variant}",
             f"{_parameters(group.iloc[0]):,}",
             f"{group['measure'].mean():.1f}",
             difference(mine, {arm: 1.0, RELU: -1.0}) if arm != RELU else "",
         )
-        for _, mine in confirmed.groupby("variant", sort=False)
+        for variant, mine in confirmed.groupby("variant", sort=False)
         for arm, group in mine.groupby("arm", sort=False)
     ]
     return Table(
@@ -174,12 +174,13 @@ def _exact_checks(tolerance: float) -> tuple[Check, ...]:
     shapes = ((256, 20), (20, 12), (20, 12), (256, 12))
     x, w, v, slopes = (torch.from_numpy(rng.standard_normal(shape)) for shape in shapes)
     a, b = x @ w, x @ v
-    (value, first, second), (plain, by_w, _) = _unit(x, w, 0 * w, slopes), _unit(x, w, None, slopes)
+    (value, first), (plain, by_plain) = _net("maxout"), _net("relu")
+    second = _unit(x, w, 0 * w, slopes)[2]
     leaky, absolute = _unit(x, w, 0.01 * w, slopes)[0], _unit(x, w, -w, slopes)[0]
     power = _unit(x, w, v, slopes)[0] ** 2 + _unit(-x, w, v, slopes)[0] ** 2
     found = (
-        ("second map 0: values of ReLU", value, plain, "right"),
-        ("second map 0: gradient of ReLU", first, by_w, "right"),
+        ("net, second maps 0: values of the ReLU net", value, plain, "right"),
+        ("net, second maps 0: gradients of the ReLU net", first, by_plain, "right"),
         ("second map .01 of the first: leaky ReLU", leaky, activations.leaky_relu(a), "right"),
         ("second map minus the first: absolute value", absolute, a.abs(), "right"),
         ("the second map learns where the first is negative", second, x.T @ (slopes * (a < 0)), "derived"),
@@ -190,16 +191,34 @@ def _exact_checks(tolerance: float) -> tuple[Check, ...]:
     )
 
 
+def _net(activation: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs of a net of two hidden layers, the second maps of maxout at zero, and all gradients by what a ReLU net has, in a row."""
+    import numpy as np
+    import torch
+
+    from folklore.core.networks import Layout, Parameters, forward
+
+    rng, layout = np.random.default_rng(1), Layout(20, 3, 2, 12, activation, "none")
+    shapes = ((20, 12), (12, 12), (12, 3), (1, 12), (1, 12), (1, 3))
+    drawn = [torch.from_numpy(rng.standard_normal((1, *shape))) for shape in shapes]
+    x, slopes = (torch.from_numpy(rng.standard_normal((1, 256, n))) for n in (20, 3))
+    hidden = {0, 1, 3, 4} if layout.pieces == 2 else set()
+    given = [torch.cat([t, 0 * t], dim=2) if i in hidden else t for i, t in enumerate(drawn)]
+    leaves = [t.requires_grad_() for t in given]
+    said = forward(layout, Parameters(leaves[:3], leaves[3:], [], [], []), x)
+    gradients = torch.autograd.grad((slopes * said).sum(), leaves)
+    first = [g[..., : t.shape[2]].flatten() for g, t in zip(gradients, drawn, strict=True)]
+    return said.detach(), torch.cat(first)
+
+
 def _unit(
-    x: torch.Tensor, w: torch.Tensor, other: torch.Tensor | None, slopes: torch.Tensor
+    x: torch.Tensor, w: torch.Tensor, other: torch.Tensor, slopes: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """Values of a maxout layer (of a ReLU layer without `other`), and the gradients of both maps for given slopes."""
+    """Values of a maxout layer, and the gradients of both maps for given slopes."""
     import torch
 
     from folklore.core import activations
 
-    maps = [m.clone().requires_grad_() for m in (w, w if other is None else other)]
-    h = x @ (maps[0] if other is None else torch.cat(maps, dim=1))
-    value = (activations.relu if other is None else activations.maxout)(h)
-    gradients = torch.autograd.grad((slopes * value).sum(), maps, allow_unused=True)
-    return value.detach(), *gradients
+    maps = [m.clone().requires_grad_() for m in (w, other)]
+    value = activations.maxout(x @ torch.cat(maps, dim=1))
+    return value.detach(), *torch.autograd.grad((slopes * value).sum(), maps)

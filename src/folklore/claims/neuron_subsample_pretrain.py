@@ -5,13 +5,13 @@ something of its own. Put together they are a net that starts with useful and di
 trained on all rows. So says the lecture; it gives no figure and no reference.
 
 A neuron alone is a net of one hidden unit here: it classifies through one weight for each class. These weights are
-thrown away, the neuron keeps its incoming ones. Each has 256 of the 4,096 rows to itself. To train all neurons costs
-about as much arithmetic as 95 updates of the whole net, and the net from scratch gets that many more, so that
-both arms make the same number of multiplications.
+thrown away, the neuron keeps its incoming ones. Each gets 256 rows drawn at random from the 4,096, with replacement:
+a row may serve several neurons. To train all neurons costs about as much arithmetic as 95 updates of the whole net,
+and the net from scratch gets that many more, so that both arms make the same number of multiplications.
 
 One hidden layer decides, for which the recipe is complete. For three layers it must be extended: layer by layer, each
-neuron on the outputs of the finished layer below; that is a robustness row. A further arm trains each neuron on
-rows drawn from all of them, which tells the effect of training neurons alone from that of their own parts.
+neuron on the outputs of the finished layer below; that is a robustness row. A further arm draws 4,096 rows
+for each neuron, which tells the effect of training neurons alone from that of their own parts.
 
 Supported means: the net from neurons that were trained alone has the better test accuracy at equal work, by an
 amount not shown to be below 1 point.
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import difference
+from folklore.claims._contrasts import difference, mean_text
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -99,7 +99,10 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     from folklore.stats.findings import contrast
 
     finding = contrast(runs, {OWN: 1.0, SCRATCH: -1.0}, criterion.delta)
-    return replace(finding, tables=(_arms(runs),))
+    main = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
+    parts = difference(main.assign(measure=100 * main["test_accuracy"]), {OWN: 1.0, ALL: -1.0})
+    note = f"Neurons on their own rows minus neurons on all rows: {parts} points, what the parts add."
+    return replace(finding, tables=(_arms(runs),), notes=(note, *finding.notes))
 
 
 def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
@@ -129,7 +132,7 @@ def _arms(runs: pd.DataFrame) -> Table:
         (
             f"{arm}{'' if variant == 'main' else ', ' + variant}",
             f"{group['before'].mean():.0f} + {group['updates'].iloc[0]:,}",
-            _or_nothing(group["unit_loss"].mean()),
+            mean_text(group["unit_loss"], ".2f"),
             f"{group['measure'].mean():.1f}",
             "" if arm == SCRATCH else difference(mine, {arm: 1.0, SCRATCH: -1.0}),
         )
@@ -142,7 +145,3 @@ def _arms(runs: pd.DataFrame) -> Table:
         ("arm", "work", "neuron's loss", "test accuracy", "more than from scratch"),
         tuple(rows),
     )
-
-
-def _or_nothing(value: float) -> str:
-    return f"{value:.2f}" if value == value else ""

@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._contrasts import with_interval
+from folklore.claims._starts import octaves
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -41,8 +42,9 @@ CLAIM = Claim(
     paper="LeCun, Bottou, Orr & Mueller 1998, Efficient BackProp, sections 4.3 and 4.4; Glorot & Bengio 2010",
     reported="both say that activations symmetric about zero train faster; Glorot and Bengio show deep sigmoid "
     "nets whose top layer saturates, and tanh nets that do not suffer from it; neither compares equal slopes",
-    limits="Three hidden layers of 100 units, zero initial biases, no normalisation. With batch normalisation "
-    "behind each layer the two hidden activations are the same function of the weights and cannot differ.",
+    limits="Three hidden layers of 100 units, zero initial biases, no normalisation. Batch normalisation "
+    "behind each layer of weights takes a constant in the layer's inputs out again: there the two activations could differ in "
+    "the last hidden layer only.",
     headline=False,
 )
 SIGMOID, CENTRED, TANH = "sigmoid", "sigmoid - 1/2", "tanh"
@@ -102,25 +104,12 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     return replace(finding, tables=(_speed(runs, criterion),))
 
 
-def octaves(runs: pd.DataFrame, criterion: Criterion) -> pd.Series:
-    """log2 of the updates to the target of each run's own ground."""
-    import pandas as pd
-
-    from folklore.stats.findings import steps_measure
-
-    targets = criterion.settings
-    parts = [
-        steps_measure(targets.get(ground, targets["main"]))(mine)
-        for ground, mine in runs.groupby("variant", sort=False)
-    ]
-    return pd.concat(parts).reindex(runs.index) if parts else pd.Series(dtype=float)
-
-
 def _speed(runs: pd.DataFrame, criterion: Criterion) -> Table:
     """By ground and activation: rate, median updates, octaves more than the centred sigmoid, test accuracy."""
     from folklore.stats.findings import Table, differences
 
-    confirmed = runs[runs["phase"] == "confirm"].assign(measure=lambda frame: octaves(frame, criterion))
+    confirmed = runs[runs["phase"] == "confirm"]
+    confirmed = confirmed.assign(measure=octaves(confirmed, criterion.settings))
     rows = []
     for variant, mine in confirmed.groupby("variant", sort=False):
         for arm, group in mine.groupby("arm", sort=False):
@@ -144,7 +133,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     fig, (left, right) = style.new(7.2, ncols=2, width_ratios=(1.1, 1))
     colours = claims.arm_colours(LEVELS)
     claims.loss_curves(left, runs, list(LEVELS), colours=colours, target=CRITERION.settings["main"])
-    score = {"score": lambda frame: 2 ** octaves(frame, CRITERION), "scale": 1, "colours": colours}
+    score = {"score": lambda frame: 2 ** octaves(frame, CRITERION.settings), "scale": 1, "colours": colours}
     claims.tuning_curves(right, runs, list(LEVELS), ylabel="updates to the target", **score)
     claims.legend_on_top(right)
     words = "; ".join(

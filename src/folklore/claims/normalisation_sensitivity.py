@@ -151,6 +151,6 @@ def _by_arm(runs: pd.DataFrame) -> Table:
     return Table(
         "Means over the nets of an arm: tuned rate, training loss before the noise and its change, training accuracy "
         "lost by the noise, test accuracy without it.",
-        ("data", "arm", "rate", "loss", "change", "accuracy lost (points)", "test accuracy (%)"),
+        ("ground", "arm", "rate", "loss", "change", "accuracy lost (points)", "test accuracy (%)"),
         tuple(rows),
     )

@@ -103,6 +103,7 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     import numpy as np
 
     from folklore.figures import claims, style
+    from folklore.stats.findings import arm_rows
 
     style.apply()
     figure, (left, right) = style.new(7.5, ncols=2)
@@ -113,8 +114,10 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     }
     said = []
     for (name, values), mark, colour in zip(scores.items(), "os", style.PALETTE, strict=False):
-        means = [_mean_interval(100 * values[confirmed["arm"] == ARMS[share]]) for share in SHARES]
-        middle, low, high = np.array(means).T
+        found = {
+            row.arm: (row.mean, row.lo, row.hi) for row in arm_rows(confirmed.assign(measure=100 * values))
+        }
+        middle, low, high = np.array([found[ARMS[share]] for share in SHARES]).T
         left.errorbar(SHARES, middle, (middle - low, high - middle), marker=mark, color=colour, label=name)
         said.append(f"{name} " + ", ".join(f"{m:.1f} %" for m in middle))
     left.set_xticks(SHARES)
@@ -137,13 +140,6 @@ def training_accuracy(runs: pd.DataFrame, chance: float) -> pd.Series:
 
     accuracy = measured("training_accuracy")(runs)
     return accuracy.where(runs["status"] != "diverged", chance).fillna(chance)
-
-
-def _mean_interval(values: pd.Series) -> tuple[float, float, float]:
-    from folklore.stats.estimates import t_interval
-
-    mean = float(values.mean())
-    return (mean, *t_interval(values.to_numpy(), 0.95)) if values.std() > 0 else (mean, mean, mean)
 
 
 def _by_share(runs: pd.DataFrame, chance: float) -> Table:

@@ -6,7 +6,7 @@ name is the rule that goes by it.
 
 The printed rule and the six rules that this project trains with ran for 200 steps on a noisy regression problem in
 double precision beside those of the PyTorch library. As a second opinion every rule was written down without any
-running state, as weighted sums over all past gradients: momentum is a sum with weights that approach 1/(1 - mu), and
+running state, as weighted sums over all past gradients: momentum is a sum whose weights together approach 1/(1 - mu), and
 Adam divides a weighted mean of the gradients by the root of a weighted mean of their squares, which is what its bias
 corrections amount to.
 
@@ -101,7 +101,7 @@ def judge(runs: None, criterion: Criterion) -> Finding:
     for level, path in library.items():
         ours = _project(level, start, gradient, steps, rate, mu)
         sums = _sums(level, start, gradient, steps, rate)
-        found.append((f"{NAMES[level]}, as trained here", relative_error(ours, path), "derived"))
+        found.append((f"{NAMES[level]}, as trained here", relative_error(ours, path), "printed"))
         found.append((f"{NAMES[level]}, as sums over the past", relative_error(sums, path), "derived"))
     inside = _rate_inside(start, gradient, [rate] * steps, mu)
     found.append(

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 from folklore.claims._contrasts import preferred
 from folklore.claims._penalties import (
     by_arm,
-    difference,
+    choices,
+    difference_of,
     l1_arm,
     l2_arm,
     labels,
@@ -50,11 +51,13 @@ CLAIM = Claim(
     reported="No figure. The slide lists the kernel regulariser twice; the one on a layer's outputs is the activity "
     "regulariser.",
     limits="The penalty on the weights (the kernel regulariser) of the first layer. The penalty on a layer's outputs, "
-    "which does see large inputs, is not trained here; nor is an input that sticks out and is useful.",
+    "which does see large inputs, is not trained here; nor is an input that sticks out and is useful. With two strengths "
+    "of each penalty every choice lies at an end of its range.",
     headline=False,
 )
 NONE, RARE = "no penalty", "large in one row of 20"
-_PENALTIES = (*(l2_arm(s) for s in (0.01, 0.03)), *(l1_arm(s) for s in (0.001, 0.003)))
+_L2, _L1 = tuple(l2_arm(s) for s in (0.01, 0.03)), tuple(l1_arm(s) for s in (0.001, 0.003))
+_PENALTIES = (*_L2, *_L1)
 # Pilot (seeds 20000, 20001 at rates .05 and .2, 20010 to 20015 at .1): the large input's share of weight, an average input's being
 # .024, is .005 to .009 without a penalty, .006 to .009 with L1 .001, .009 to .021 with L2 .01, .022 to .084 with L2 .03; validation
 # accuracies .37, .38, .37, .37. Spread of the difference, in average inputs, .17 (L1 .001) and 2.1 (L2 .03). Rare spikes: .021
@@ -119,9 +122,9 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     caption = "The useless input in the first layer, and accuracy: means over the fresh replicates."
     main = runs[runs["variant"] == "main"]
     notes = (
-        f"Chosen on validation: {chosen['main']}.",
-        f"Share of the signal without minus with it, in average inputs: {difference(main, weights['main'], signal)}.",
-        f"Test accuracy with minus without it, in points: {difference(main, weights['main'], test_accuracy, -100)}.",
+        choices({"main": [chosen["main"]]}, (labels(_L2), labels(_L1))),
+        f"Share of the signal without minus with it, in average inputs: {difference_of(main, weights['main'], signal)}.",
+        f"Test accuracy with minus without it, in points: {difference_of(main, weights['main'], test_accuracy, -100)}.",
     )
     return replace(finding, tables=(by_arm(runs, caption, columns),), notes=(*notes, *finding.notes))
 

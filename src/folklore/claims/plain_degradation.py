@@ -3,7 +3,7 @@
 More layers can represent whatever fewer can: the added ones would only have to pass on what they get. Yet He and
 colleagues found that plain convolutional nets of 34 layers end up behind those of 18, and behind them in training
 error, too, so this is no overfitting: the optimizer does not find what is there to be found. They called it
-degradation. Batch normalisation was in all of their nets, and they ruled out vanishing gradients as the cause.
+degradation. Batch normalisation was in all of their nets, and they called vanishing gradients an unlikely cause.
 
 We train nets of 9 and 33 hidden layers with batch normalisation, fully connected ones of 32 units a layer and
 convolutional ones of 16 channels, each at its own tuned rate. What counts is the training loss at the end, as the

@@ -56,10 +56,10 @@ CLAIM = Claim(
             "zero",
         ),
         Formula(
-            "printed",
+            "right",
             '"Var"(h_i) = EE(x^2) dot [n_"in" dot "Var"(w)]',
-            "lecture 2 later, where only the weights have mean zero: the variance of h is the mean square of x times the "
-            "number of inputs times the variance of w",
+            "where only the weights have mean zero, as lecture 2 has it later: the variance of h is the mean square of x times "
+            "the number of inputs times the variance of w",
         ),
     ),
 )

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import difference, preferred
+from folklore.claims._contrasts import difference, mean_text, preferred
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -135,7 +135,7 @@ def _arms(runs: pd.DataFrame) -> Table:
     rows = [
         (
             f"{arm}{'' if variant == 'main' else ', ' + variant}",
-            *(_or_nothing(group[name].mean()) for name in found),
+            *(mean_text(group[name], ".0f") for name in found),
             f"{group['measure'].mean():.1f}",
             "" if arm == PRUNED else difference(mine, {PRUNED: 1.0, arm: -1.0}),
         )
@@ -149,7 +149,3 @@ def _arms(runs: pd.DataFrame) -> Table:
         ("arm", "kept", "lost at once", "taken back", "test accuracy", "pruned is better by"),
         tuple(rows),
     )
-
-
-def _or_nothing(value: float) -> str:
-    return f"{value:.0f}" if value == value else ""

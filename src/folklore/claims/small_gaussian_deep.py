@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._starts import by_depth, layers, stalled
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from folklore.stats.findings import Finding, Table
+    from folklore.stats.findings import Finding
 
 CLAIM = Claim(
     kind="S",
@@ -44,15 +45,9 @@ CLAIM = Claim(
     headline=False,
 )
 DEPTHS = (1, 2, 3, 10)
-
-
-def _layers(depth: int) -> str:
-    return f"{depth} layer{'s' * (depth > 1)}"
-
-
 STARTS = {"Glorot": "glorot_normal", "N(0, .01²)": "normal_001"}
 GOOD, SMALL = STARTS
-ARMS = {(start, depth): f"{start}, {_layers(depth)}" for depth in DEPTHS for start in STARTS}
+ARMS = {(start, depth): f"{start}, {layers(depth)}" for depth in DEPTHS for start in STARTS}
 _CELLS = tuple(
     {"label": label, "init": STARTS[start], "depth": depth} for (start, depth), label in ARMS.items()
 )
@@ -64,7 +59,7 @@ _CELLS = tuple(
 _DEEP = {"cells": _CELLS[-2:], "replicates": 16}
 DESIGN = Study(
     name="small-gaussian-deep",
-    title="Small Gaussian and Glorot's initial weights in nets of three depths",
+    title="Small Gaussian and Glorot's initial weights in nets of four depths",
     cells=_CELLS,
     fixed={"activation": "relu", "width": 64, "optimizer": "momentum"},
     updates=1000,
@@ -98,7 +93,9 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     from folklore.stats.findings import contrast
 
     finding = contrast(runs, _difference(10), criterion.delta)
-    return replace(finding, tables=(_by_depth(runs),), notes=(*finding.notes, *_stalled(runs)))
+    caption = "Glorot's start minus N(0, .01²) in points of test accuracy, by depth."
+    table = by_depth(runs, _difference, DEPTHS, caption)
+    return replace(finding, tables=(table,), notes=(*finding.notes, *stalled(runs)))
 
 
 def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
@@ -122,40 +119,3 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 def _difference(depth: int) -> dict[str, float]:
     """Weights of Glorot minus N(0, .01^2) at a depth."""
     return {ARMS[GOOD, depth]: 1.0, ARMS[SMALL, depth]: -1.0}
-
-
-def _by_depth(runs: pd.DataFrame) -> Table:
-    """Glorot minus N(0, .01^2) at each depth, and how much it grows, in points."""
-    from folklore.stats.estimates import estimate
-    from folklore.stats.findings import Table, differences
-
-    main = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
-    main = main.assign(measure=100 * main["test_accuracy"])
-    shallow = {arm: -weight for arm, weight in _difference(1).items()}
-    contrasts = {_layers(depth): _difference(depth) for depth in DEPTHS}
-    contrasts["interaction: 10 minus 1"] = _difference(10) | shallow
-    rows = []
-    for name, weights in contrasts.items():
-        found = estimate(differences(main, weights), sensitivity=False)
-        rows.append((name, f"{found.effect:+.1f}", "{:.1f} to {:.1f}".format(*found.interval), found.n))
-    return Table(
-        "Glorot's start minus N(0, .01²) in points of test accuracy, by depth.",
-        ("depth", "mean", "95 % interval", "pairs"),
-        tuple(rows),
-    )
-
-
-def _stalled(runs: pd.DataFrame) -> tuple[str, ...]:
-    """Of arms that stand still: no rate is their best."""
-    best = runs[runs["phase"] == "tune"].groupby(["arm", "variant"], sort=False)["val_accuracy"].max()
-    still = [
-        arm if variant == "main" else f"{arm}, {variant}"
-        for (arm, variant), value in best.items()
-        if value < 0.15
-    ]
-    if not still:
-        return ()
-    return (
-        f"At chance at every rate tried: {'; '.join(still)}. The end of the grid at which such a choice sits means "
-        "nothing.",
-    )

@@ -32,6 +32,7 @@ from folklore.claims._exact import (
     relative_error,
     unit_inputs,
 )
+from folklore.claims._variances import FANS
 from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ CRITERION = Criterion(
     settings={"tolerance": 1e-6, "layers": 4, "input_mean": 0.8, "width": 100, "depth": 10, "nets": 100},
 )
 INIT = "uniform_fanin"
-FANS = ((50, 400), (100, 100), (400, 50))
 UNITS = {"linear": None, "tanh": "tanh", "ReLU": "relu"}
 LAYERS = (1, 2, 4, 6, 8, 10)
 

@@ -13,7 +13,7 @@ The variance stays at one through any number of linear layers, whatever their wi
 are multiplied by n_out/n_in in each layer, as the lecture warns; but these factors cancel along the net,
 and only the ratio of the two end widths is left. With ReLU half is lost in each layer. And it is the mean
 over all nets that is kept: in a single net, above all a narrow and deep one, the signal usually shrinks,
-and a few nets in which it grows make up for that.
+and a minority of nets in which it grows makes up for that.
 
 The rule holds if both printed lines agree with the full count to a relative error below one in a million.
 """
@@ -28,13 +28,12 @@ from folklore.claims._exact import (
     even_weights,
     powers,
     random_powers,
-    relative_error,
     unit_inputs,
 )
+from folklore.claims._variances import FANS, off, over_nets
 from folklore.claims.base import Claim, Criterion, Formula
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from matplotlib.figure import Figure
 
@@ -83,7 +82,6 @@ CRITERION = Criterion(
     settings={"tolerance": 1e-6, "wide": 100, "narrow": 10, "depth": 10, "nets": 100, "narrow_nets": 4000},
 )
 INIT = "uniform_sqrt3"
-FANS = ((50, 400), (100, 100), (400, 50))
 EQUAL, UNEQUAL = (2, 2, 2, 2, 2), (2, 4, 2)
 LAYERS = (1, 2, 4, 6, 8, 10)
 
@@ -99,13 +97,13 @@ def judge(runs: None, criterion: Criterion) -> Finding:
     found = [
         ("Var(w) = 1/n", weights, "printed"),
         ("Var(h) = 1, inputs with variance 1", abs(float(forward[0]) - 1), "printed"),
-        ("linear net, equal widths: 1 up to layer 4", _off(forward, 1, 1, 1, 1), "derived"),
-        ("its gradients: 1 down to the inputs", _off(_back(equal), 1, 1, 1, 1), "derived"),
-        ("linear net 2-4-2: 1", _off(powers(unequal, unit_inputs(2)), 1, 1), "derived"),
-        ("gradients of 2-4-2: halved, then doubled", _off(_back(unequal), 0.5, 1), "derived"),
+        ("linear net, equal widths: 1 up to layer 4", off(forward, 1, 1, 1, 1), "derived"),
+        ("its gradients: 1 down to the inputs", off(_back(equal), 1, 1, 1, 1), "derived"),
+        ("linear net 2-4-2: 1", off(powers(unequal, unit_inputs(2)), 1, 1), "derived"),
+        ("gradients of 2-4-2: halved, then doubled", off(_back(unequal), 0.5, 1), "derived"),
         (
             "ReLU net: halved at each layer after the first",
-            _off(powers(equal, unit_inputs(2), relu), 1, 0.5, 0.25, 0.125),
+            off(powers(equal, unit_inputs(2), relu), 1, 0.5, 0.25, 0.125),
             "derived",
         ),
     ]
@@ -153,13 +151,6 @@ def _back(weights: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack([(gradient**2).mean() for gradient in reversed(gradients)])
 
 
-def _off(found: torch.Tensor, *truth: float) -> float:
-    import torch
-
-    ratio = found / torch.tensor(truth, dtype=torch.float64)
-    return relative_error(ratio, torch.ones_like(ratio))
-
-
 def _by_layer(criterion: Criterion) -> Table:
     from folklore.stats.findings import Table
 
@@ -169,7 +160,7 @@ def _by_layer(criterion: Criterion) -> Table:
         for width, nets in (("wide", "nets"), ("narrow", "narrow_nets"))
     )
     for layer in LAYERS:
-        rows.append((layer, *_summary(wide[layer - 1]), *_summary(narrow[layer - 1])))
+        rows.append((layer, *over_nets(wide[layer - 1], 1), *over_nets(narrow[layer - 1], 1)))
     return Table(
         f"Mean square of the pre-activations of random linear nets, {int(given['nets'])} with {int(given['wide'])} units "
         f"a layer and {int(given['narrow_nets'])} with {int(given['narrow'])}: mean over the nets, its distance from 1 in "
@@ -177,13 +168,6 @@ def _by_layer(criterion: Criterion) -> Table:
         ("layer", "wide: mean", "standard errors", "median", "narrow: mean", "standard errors", "median"),
         tuple(rows),
     )
-
-
-def _summary(found: np.ndarray) -> tuple[float, float, float]:
-    import numpy as np
-
-    mean, error = float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found)))
-    return mean, (mean - 1) / error, float(np.median(found))
 
 
 def _note(table: Table) -> str:

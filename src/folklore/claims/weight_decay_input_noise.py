@@ -3,7 +3,7 @@
 One lecture explains weight decay by noise: if the input is x + e instead of x, the sum w x changes by w e, and to
 keep that change small one wants weights near zero.
 
-For a linear unit and squared error this is more than a picture. Averaged over noise of variance s^2 that is
+For a linear unit and squared error this is more than a picture. Averaged over noise of mean 0 and variance s^2 that is
 independent between inputs, the loss is the loss without noise plus s^2 times the squared norm of w: an L2 penalty, to
 the last digit. We enumerate every sign pattern of a two-valued noise, where the average is exact, and repeat it with
 Gaussian noise by quadrature. Least squares on all noisy copies of the data then gives the weights of ridge regression.

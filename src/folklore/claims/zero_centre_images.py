@@ -1,7 +1,7 @@
-"""For images it is enough to centre the pixels
+"""For images, centred and standardised pixels come to the same
 
-Inputs are usually given mean 0 and variance 1. The pixels of an image need only the first, says the lecture: all of
-them are intensities on one and the same scale, so dividing each by its own deviation has nothing to mend. It may
+Inputs are usually given mean 0 and variance 1. For images it is enough to centre the pixels, says the lecture: all
+of them are intensities on one and the same scale, so dividing each by its own deviation has nothing to mend. It may
 even do harm, for a pixel at the rim that is dark in all but three images becomes an input that is 0 as a rule and
 huge in those three.
 
@@ -108,10 +108,10 @@ def _by_arm(runs: pd.DataFrame) -> Table:
     for variant, mine in confirmed.groupby("variant", sort=False):
         for arm, group in mine.groupby("arm", sort=False):
             more = difference(mine, {CENTRED: 1.0, arm: -1.0}, decimals=2) if arm != CENTRED else ""
-            images = "digits" if variant == "main" else variant
-            rows.append((images, arm, f"{group['lr'].iloc[0]:.3g}", f"{group['measure'].mean():.2f}", more))
+            ground = "digits" if variant == "main" else variant
+            rows.append((ground, arm, f"{group['lr'].iloc[0]:.3g}", f"{group['measure'].mean():.2f}", more))
     return Table(
         "Test accuracy in percent, and points that pixels with a mean for each have more, with a 95 % interval.",
-        ("images", "pixels", "rate", "test accuracy", "each pixel's mean has more"),
+        ("ground", "pixels", "rate", "test accuracy", "each pixel's mean has more"),
         tuple(rows),
     )

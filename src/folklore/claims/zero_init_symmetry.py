@@ -39,7 +39,7 @@ CLAIM = Claim(
     lectures=(2, 3, 4),
     paper="common knowledge; Goodfellow, Bengio & Courville 2016, section 8.4",
     reported="initial weights have to break the symmetry between units; no number is given",
-    limits="Constant weights are harmless where something else tells the units apart: dropout, or a layer "
+    limits="Constant weights are less harmful where something else tells the units apart: dropout, or a layer "
     "whose inputs are already different for each unit. A logistic regression may well start at zero.",
 )
 RANDOM, GLOROT, CONSTANT, DROPOUT, ZERO = "He", "Glorot", "constant .01", "constant .01, dropout .2", "zero"
@@ -200,6 +200,6 @@ def _note(runs: pd.DataFrame) -> str:
     with_it, without = mean.get(DROPOUT, float("nan")), mean.get(CONSTANT, float("nan"))
     return (
         "Dropout tells equal units apart: from the same constant start the tuned net reaches "
-        f"{with_it:.1f} % with it and {without:.1f} % without. A start at zero learns only the biases of "
-        "the output layer."
+        f"{with_it:.1f} % with it and {without:.1f} % without. A ReLU net that starts at zero learns only "
+        "the biases of the output layer."
     )

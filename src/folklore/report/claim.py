@@ -183,7 +183,8 @@ def _facts(claim: Claim) -> list[list[str]]:
     pairs = [
         ("90 % interval", _interval(claim, "interval90")),
         ("bootstrap interval (BCa, 95 %)", _interval(claim, "bca")),
-        ("p of the paired t-test", p_value(claim.get("p"))),
+        ("p of the paired t-test", p_value(claim.get("p_t"))),
+        *_deciding_p(claim),
         ("p by permutation", p_value(claim.get("p_permutation"))),
         ("p after Holm’s correction", p_value(claim.get("p_corrected"))),
         ("power after correction", percent(claim.get("power"))),
@@ -191,6 +192,15 @@ def _facts(claim: Claim) -> list[list[str]]:
         ("diverged runs", count(claim.get("diverged"))),
     ]
     return [[name, value] for name, value in pairs if value != MISSING]
+
+
+def _deciding_p(claim: Claim) -> list[tuple[str, str]]:
+    """The p-value that is corrected, where it is not the paired t-test's."""
+    p = claim.get("p")
+    if p == claim.get("p_t"):
+        return []
+    name = "two one-sided tests" if claim.get("equivalence") else "all that the rule asks for, the largest"
+    return [(f"p of {name}", p_value(p))]
 
 
 def _scale(claim: Claim) -> float:

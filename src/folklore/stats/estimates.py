@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,8 +72,23 @@ def power(sd: float, n: int, delta: float, alpha: float) -> float | None:
     return float(test.power(delta / sd, n, alpha / 2, alternative="larger"))
 
 
-def replicates_for(wanted: float, sd: float, delta: float, alpha: float) -> int | None:
-    """Replicates from which on that test has the power wanted; None where the spread is zero or a million would not do."""
+def equivalence_power(sd: float, n: int, delta: float, alpha: float) -> float | None:
+    """Power of the two one-sided tests at level alpha when there is no effect at all: the least that it can be, 1 less the chances that
+    either test fails (Phillips 1990), which is exact unless both fail at once."""
+    if sd == 0 or n < 2:
+        return None
+    border = stats.t.ppf(1 - alpha, n - 1)
+    fails = float(stats.nct.cdf(border, n - 1, delta * np.sqrt(n) / sd))
+    return (
+        max(0.0, 1 - 2 * fails) if np.isfinite(fails) else 1.0
+    )  # far out, where the chance is below 1e-20, scipy gives NaN
+
+
+Power = Callable[[float, int, float, float], float | None]
+
+
+def replicates_for(wanted: float, sd: float, delta: float, alpha: float, power: Power = power) -> int | None:
+    """Replicates from which on a test has the power wanted; None where the spread is zero or a million would not do."""
     if sd == 0:
         return None
     low, high = 1, 2

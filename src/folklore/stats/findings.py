@@ -168,15 +168,16 @@ def contrast(
 
 
 def differences(runs: pd.DataFrame, weights: Weights) -> np.ndarray:
-    """Per replicate, the weighted sum of the arms' measures (n,); replicates that miss an arm are left out."""
-    mine = runs.loc[runs["arm"].isin(weights), ["replicate", "arm", "measure"]]
-    wide = mine.drop_duplicates(["replicate", "arm"]).pivot(
-        index="replicate", columns="arm", values="measure"
-    )
-    if set(wide.columns) != set(weights):
-        return np.empty(0)
-    wide = wide.dropna()
-    return wide.to_numpy() @ np.array([weights[arm] for arm in wide.columns])
+    """Per replicate, the weighted sum of the arms' measures (n,); replicates that miss an arm are left out, of doubles the first counts.
+
+    Judging asks for it hundreds of times, on small frames: a table filled by index takes a fifth of the time of a pivot.
+    """
+    mine = runs[runs["arm"].isin(weights)]
+    replicates, row = np.unique(mine["replicate"].to_numpy(), return_inverse=True)
+    column = pd.Index(list(weights)).get_indexer(mine["arm"])
+    wide = np.full((len(replicates), len(weights)), np.nan)
+    wide[row[::-1], column[::-1]] = mine["measure"].to_numpy(dtype=float)[::-1]
+    return wide[~np.isnan(wide).any(axis=1)] @ np.array(list(weights.values()))
 
 
 def half_grid(runs: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,84 @@
+"""What a judged claim says beside its verdict: what was trained on each ground, and which test its p-values are of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from folklore import judging
+from folklore.config import compose
+from folklore.grid import Rates, Study, Variant
+from folklore.report import claim as report
+from folklore.stats.findings import contrast
+from folklore.studies import cells
+from judged import CLAIMS
+from simulation import template
+
+SMALLER = {"rates": Rates(count=5), "tuning_seeds": 2, "replicates": 4}
+STUDY = Study(
+    name="made up",
+    cells=({"label": "a"}, {"label": "b", "norm": "batch"}, {"label": "given", "lr": 0.1}),
+    updates=100,
+    replicates=6,
+    variants=(Variant("fashion_mnist", {"data": "fashion_mnist"}, SMALLER),),
+)
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return template(cells(STUDY, compose(["profile=laptop"])), None, True)
+
+
+def test_each_ground_is_told_with_its_own_rates_and_seeds(frame: pd.DataFrame) -> None:
+    main, other = judging.trained(STUDY, frame).split("; as a check: ")
+    assert main.endswith(
+        "100 updates; 3 arms, 2 of them tuned over 7 rates x 3 seeds; 6 fresh replicates of each"
+    )
+    assert "3 arms, 2 of them tuned over 5 rates x 2 seeds; 4 fresh replicates of each." in other
+    assert "where the grid moved" not in main + other
+
+
+def test_a_grid_that_moved_is_told(frame: pd.DataFrame) -> None:
+    tuned = frame[(frame["phase"] == "tune") & (frame["variant"] == "main") & (frame["arm"] == "a")]
+    more = [tuned.assign(lr=float(2**i)) for i in range(1, 10)]
+    said = judging.trained(STUDY, pd.concat([frame, *more]))
+    assert "tuned over 7 rates (up to 12 where the grid moved) x 3 seeds" in said
+
+
+def test_arms_of_another_procedure_are_some(frame: pd.DataFrame) -> None:
+    frame.loc[frame["arm"] == "b", "procedure"] = "early_stopping"
+    assert "training rows, some trained by early stopping, 100 updates" in judging.trained(STUDY, frame)
+    assert ", trained by early stopping," in judging.trained(STUDY, frame.assign(procedure="early_stopping"))
+
+
+def a_finding(equivalence: bool):
+    rng = np.random.default_rng(1)
+    runs = pd.DataFrame(
+        {"arm": ["a", "b"] * 20, "replicate": np.repeat(range(20), 2), "variant": "main", "phase": "confirm",
+         "status": "ok", "edge": "", "lr": 0.1, "test_accuracy": 0.5 + 0.05 * rng.standard_normal(40)}
+    )  # fmt: skip
+    return contrast(runs, {"a": 1.0, "b": -1.0}, 0.01, equivalence=equivalence)
+
+
+@pytest.mark.parametrize("equivalence", [False, True])
+def test_p_values_name_their_test(equivalence: bool) -> None:
+    claim, finding = CLAIMS["momentum"], a_finding(equivalence)
+    said = judging.summary(claim, finding, finding.verdict(0.01, 0.5), 0.5)
+    assert ("corrected p of equivalence = 0.5" in said) == equivalence
+    entry = {
+        "effect": 0.1,
+        "interval": [0, 0.2],
+        "p": finding.p,
+        "p_t": finding.estimate.p,
+        "equivalence": equivalence,
+    }
+    facts = dict(report.view(entry | {"id": "x", "title": "x", "verdict": "refuted"})["facts"])
+    assert "p of the paired t-test" in facts
+    assert ("p of two one-sided tests" in facts) == equivalence
+
+
+def test_a_p_value_of_several_tests_is_called_so() -> None:
+    entry = {"id": "x", "title": "x", "verdict": "refuted", "effect": 0.1, "p": 1.0, "p_t": 0.001}
+    facts = dict(report.view(entry)["facts"])
+    assert facts["p of all that the rule asks for, the largest"] == "1"
