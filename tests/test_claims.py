@@ -27,7 +27,7 @@ from folklore.grid import Study
 from folklore.report.build import FORMULAS, TEMPLATES, formula_pictures
 from folklore.schema import CONF
 from folklore.stats.findings import Finding
-from folklore.studies import studies
+from folklore.studies import cells, studies
 from judged import CLAIMS, EXACT, ORDERS, TRAINED
 from simulated_claims import CHANCE, MODELS
 from simulation import Simulator
@@ -232,6 +232,16 @@ def test_prose_changes_no_hash() -> None:
     assert (
         replace(claim, criterion=replace(claim.criterion, delta=1.0)).criterion_hash != claim.criterion_hash
     )
+
+
+@pytest.mark.parametrize(("ground", "field"), [("twice the width", "width"), ("twice the budget", "updates")])
+def test_a_further_ground_doubles_every_arm(ground: str, field: str) -> None:
+    """Also what a cell sets itself; nets that match beside each other on the main ground match there, too."""
+    config = compose(["profile=full"])
+    for study in studies(config.profile):
+        found = {(c.variant, c.label): getattr(c.run, field) for c in cells(study, config)}
+        doubled = {label: value for (variant, label), value in found.items() if variant == ground}
+        assert all(value == 2 * found["main", label] for label, value in doubled.items()), study.name
 
 
 # ------------------------------------------------------------------------------------------- studies that went badly

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     import pandas as pd
@@ -59,6 +59,17 @@ def with_interval(d: np.ndarray, decimals: int = 1, otherwise: str = "") -> str:
     found = estimate(d, sensitivity=False)
     mean, low, high = (f"{value:+.{decimals}f}" for value in (found.effect, *found.interval))
     return f"{mean} ({low} to {high})"
+
+
+def largest_p(parts: Sequence[np.ndarray]) -> float:
+    """Of the contrasts with these differences (n,) the largest p-value; 1 when they differ in sign."""
+    from folklore.stats.estimates import estimate
+
+    if min(len(d) for d in parts) < 2:
+        return 1.0
+    found = [estimate(d, sensitivity=False) for d in parts]
+    same = all(f.effect > 0 for f in found) or all(f.effect < 0 for f in found)
+    return max(f.p for f in found) if same else 1.0
 
 
 def standing(d: np.ndarray) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import numpy as np
     import pandas as pd
     import torch
     from matplotlib.figure import Figure
@@ -48,17 +47,6 @@ def reading(name: str, otherwise: float) -> Measure:
         return found.where((found.abs() < float("inf")) & (runs["status"] != "diverged"), otherwise)
 
     return measure
-
-
-def largest_p(parts: Sequence[np.ndarray]) -> float:
-    """Of the contrasts with these differences (n,) the largest p-value; 1 when they differ in sign."""
-    from folklore.stats.estimates import estimate
-
-    if min(len(d) for d in parts) < 2:
-        return 1.0
-    found = [estimate(d, sensitivity=False) for d in parts]
-    same = all(f.effect > 0 for f in found) or all(f.effect < 0 for f in found)
-    return max(f.p for f in found) if same else 1.0
 
 
 def choices(chosen: Mapping[str, Sequence[str]], ranges: Iterable[Sequence[str]]) -> str:

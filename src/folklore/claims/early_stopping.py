@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import mean_text
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -147,7 +148,10 @@ def _within_runs(runs: pd.DataFrame) -> Table:
             (
                 "true labels" if variant == "main" else variant,
                 name,
-                *(_mean(values, form) for values, form in zip(found, (",.0f", ".1%", ".2f"), strict=True)),
+                *(
+                    mean_text(values, form)
+                    for values, form in zip(found, (",.0f", ".1%", ".2f"), strict=True)
+                ),
             )
             for name, found in points.items()
         ]
@@ -156,7 +160,3 @@ def _within_runs(runs: pd.DataFrame) -> Table:
         ("labels", "weights of", "update", "test accuracy", "test loss"),
         tuple(rows),
     )
-
-
-def _mean(values: pd.Series, form: str) -> str:
-    return format(float(values.mean()), form) if values.notna().any() else ""

@@ -23,7 +23,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import preferred
+from folklore.claims._contrasts import largest_p, preferred
 from folklore.claims._exact import check
 from folklore.claims._penalties import (
     L1,
@@ -34,7 +34,6 @@ from folklore.claims._penalties import (
     l1_arm,
     l2_arm,
     labels,
-    largest_p,
     measure_and_scores,
     reading,
     test_accuracy,

@@ -23,12 +23,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from folklore.claims._contrasts import largest_p
 from folklore.claims._penalties import (
     L2,
     by_arm,
     l2_arm,
     labels,
-    largest_p,
     measure_and_scores,
     reading,
     test_accuracy,

@@ -23,8 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import difference, preferred
-from folklore.claims._penalties import largest_p
+from folklore.claims._contrasts import difference, largest_p, preferred
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 

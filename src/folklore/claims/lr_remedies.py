@@ -21,8 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import difference, mean_text
-from folklore.claims._penalties import largest_p
+from folklore.claims._contrasts import difference, largest_p, mean_text
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Rates, Study, Variant
 

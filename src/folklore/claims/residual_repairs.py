@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from folklore.claims._contrasts import difference
+from folklore.claims._contrasts import difference, recalibrated
 from folklore.claims._residual import (
     DEEP,
     DEPTHS,
@@ -74,7 +74,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     finding = over_kinds(runs, _interaction, criterion.delta)
     main = runs[runs["variant"] == "main"]
-    again = over_kinds(main, _interaction, criterion.delta, measure=_recalibrated)
+    again = over_kinds(main, _interaction, criterion.delta, measure=recalibrated)
     row = Robust("evaluation moments recomputed", again.verdict(criterion.delta, None), again.estimate)
     return replace(finding, robustness=(*finding.robustness, row), tables=(_simple_effects(runs),))
 
@@ -101,10 +101,6 @@ def _gain(kind: str, depth: int, weight: float = 1.0) -> dict[str, float]:
 
 def _interaction(kind: str) -> dict[str, float]:
     return _gain(kind, DEEP) | _gain(kind, SHALLOW, -1.0)
-
-
-def _recalibrated(runs: pd.DataFrame) -> pd.Series:
-    return runs["recalibrated_accuracy"].astype(float).fillna(runs["test_accuracy"])
 
 
 def _simple_effects(runs: pd.DataFrame) -> Table:
