@@ -125,7 +125,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     alone = difference_of(main, {both: 1.0, str(ALONE["label"]): -1.0}, agreement, 100)
     scores = difference_of(main, {both: 1.0, one: -1.0}, test_accuracy, 100)
     notes = (
-        choices({"main": (both, one)}, (labels(_BOTH), labels(_L1))),
+        choices({"main": (both, one)}, {"main": (labels(_BOTH), labels(_L1))}),
         f"Agreement with the elastic net minus that with L2 alone: {alone}.",
         f"Test accuracy of the elastic net minus that of L1, in points: {scores}.",
     )
