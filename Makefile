@@ -42,20 +42,26 @@ endif
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: report verify slides test torture fuzz audit ui bench bench-gpu growth postgres test-postgres slurm test-slurm estimate savings calibrate register design lint lock env clean-env
+.PHONY: report verify slides test torture fuzz audit ui bench bench-gpu growth postgres test-postgres slurm test-slurm estimate savings calibrate register design lint lock env clean-env cores
 .DEFAULT_GOAL := report
 
-report: env
+report: cores env
 	@$(PY) -m folklore.recovery
 	$(PY) -m snakemake --cores $(CORES) --config profile=$(PROFILE)
 	@$(PY) -m folklore.stages.summary
+
+# With no cores Snakemake would wait for ever, and it takes -1 for one.
+cores: export GIVEN = $(value CORES)
+cores:
+	@case "$$GIVEN" in all) ;; ''|0*|*[!0-9]*) \
+	  echo "error: CORES=$$GIVEN: allowed is all, or a whole number from 1" >&2; exit 2 ;; esac
 
 # Does this machine's run say what the committed example says? What differs is printed, with status 1.
 verify: env
 	@$(PY) -m folklore.stages.verify
 
 # Every figure on a page of 16 to 9 with its caption and source, as SVG and PNG, and every table as CSV.
-slides: env
+slides: cores env
 	$(PY) -m snakemake slides --cores $(CORES) --config profile=$(PROFILE)
 	@echo "Slides: reports/slides"
 
@@ -112,7 +118,7 @@ test-slurm: slurm
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm -rs --timeout 3600 tests/test_slurm.py
 
 # What a profile would cost, before anything is trained.
-estimate: env
+estimate: cores env
 	$(PY) -m folklore.stages.estimate profile=$(PROFILE) --cores $(CORES)
 
 # What replicates in stages and halved rates would have saved, replayed on the runs of the last report.
@@ -120,16 +126,18 @@ savings: env
 	$(PY) -m folklore.stages.savings profile=$(PROFILE)
 
 # Criteria of new or changed claims, before their runs: REASON="why".
+# By a variable of the shell, for whose text neither make nor the shell looks any further.
+register: export WHY = $(value REASON)
 register: env
-	@test -n "$(REASON)" || { echo "error: REASON=: say why the criterion is new or changed: make register REASON=\"why\"" >&2; exit 2; }
-	@$(PY) -m folklore.stages.register --reason "$(REASON)"
+	@test -n "$$WHY" || { echo "error: REASON=: say why the criterion is new or changed: make register REASON=\"why\"" >&2; exit 2; }
+	@$(PY) -m folklore.stages.register --reason "$$WHY"
 
 # The cells of the six-factor crossing that the laptop profile trains, after a change of conf/factors.yaml.
 design: env
 	$(PY) -m folklore.stages.design
 
 # Placebo claims and planted effects with a cell of each family; the next report shows them.
-calibrate: env
+calibrate: cores env
 	$(PY) -m snakemake calibrate_families --cores $(CORES) --config profile=$(PROFILE)
 
 # Runs that were sent to a server are shown by that server; otherwise a local one shows the file.
@@ -164,17 +172,19 @@ env: $(READY)
 
 # An interrupted set-up heals by the same command: the stamp comes last, what was left unfinished is made anew, and
 # a set-up that outlived its make (kill -9 of make alone leaves the shell) is waited for.
+# The lock is a link to the number of the process that holds it: made in one step, so that there is no moment in which it has no owner.
 # uv does not read pip's configuration, so pip fetches torch, tells uv what it knows, and steps in where uv fails.
 $(READY):
 	@set -e; \
 	if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	  echo "error: PYTHON=$(PYTHON): Python 3.11 or newer is needed; name one by: make PYTHON=/path/to/python3" >&2; exit 2; fi; \
 	fresh=; grep -qsF " $(CURDIR)/$(VENV)" $(VENV)/pyvenv.cfg || fresh=--clear; \
-	until mkdir $(AT_WORK) 2>/dev/null; do \
-	  if kill -0 "$$(cat $(AT_WORK)/pid 2>/dev/null)" 2>/dev/null; then \
+	until ln -s $$$$ $(AT_WORK) 2>/dev/null && [ "$$(readlink $(AT_WORK))" = $$$$ ]; do \
+	  owner="$$(readlink $(AT_WORK) || true)"; \
+	  if [ "$$owner" ] && kill -0 "$$owner" 2>/dev/null; then \
 	    [ "$$waited" ] || echo "Waiting for another set-up of $(VENV); if there is none: rm -r $(AT_WORK)"; waited=yes; sleep 1; \
-	  else rm -rf $(AT_WORK); fresh=--clear; fi; done; \
-	echo $$$$ > $(AT_WORK)/pid; \
+	  elif [ "$$owner" ] || [ -d $(AT_WORK) ]; then \
+	    [ "$$(readlink $(AT_WORK) || true)" != "$$owner" ] || rm -rf $(AT_WORK); fresh=--clear; fi; done; \
 	if [ -e $@ ]; then rm -rf $(AT_WORK); exit 0; fi; \
 	echo "Setting up $(VENV) (once; about 2 GB)"; rm -f $(VENV)/.ready-*; \
 	$(PYTHON) -m venv $$fresh $(VENV) || \

@@ -4,11 +4,13 @@
 #                       '-> track (a mirror in MLflow, beside it)
 from folklore import recovery
 from folklore import workflow as folklore_workflow
+from folklore.tracking import marks
 
 flow = folklore_workflow.planned(config)
-# before this process is named as the parent of its jobs: only a workflow of its own is told of another one at work
-if recovery.heal():
+# before this process is named as the parent of its jobs: only a workflow of its own waits for another one at work
+if not recovery.only_looks(workflow.output_settings.dryrun) and recovery.heal():
     recovery.heal_results()
+    marks.heal_marks()
 folklore_workflow.prepare_environment()
 code = folklore_workflow.code
 
@@ -157,6 +159,8 @@ rule judge:
     input:
         flow.results(),
         "results/calibration.json",
+        # verdicts name their digests; data that were removed come back, and are no reason to judge again
+        ancient(expand("results/data/{data}.json", data=flow.plan.data)),
     output:
         verdicts=report("results/verdicts.json", category="Verdicts"),
         table=report("results/tables/verdicts.csv", category="Verdicts"),
@@ -258,11 +262,13 @@ rule track:
         tracker=1,
     params:
         identity=lambda w: [job.identity for job in flow.plan.chunks()[int(w.chunk)]],
+        claims=lambda w: flow.chunk_claims(w.chunk),
+        tracker=flow.tracker,
         overrides=flow.arguments,
     message:
         "import into MLflow, part {wildcards.chunk}"
     shell:
-        "python -m folklore.stages.track runs {wildcards.chunk} --out results --done {output} {params.overrides} 2>&1 | tee {log}"
+        "python -m folklore.stages.track runs --chunk {wildcards.chunk} --out results --done {output} {params.overrides} 2>&1 | tee {log}"
 
 
 rule slides:
@@ -295,6 +301,7 @@ rule attach:
     resources:
         tracker=1,
     params:
+        tracker=flow.tracker,
         overrides=flow.arguments,
     message:
         "attach verdicts, figures and the report in MLflow"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gzip
 import hashlib
 import http.server
@@ -23,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from folklore import datasets
+from folklore import datasets, errors
 from folklore.datasets import _fetch, _storage, mnist1d
 from folklore.datasets._fetch import DebianPackage, Folder, NpmPackage, Upstream, gather
 from folklore.datasets._idx import idx_files, read_idx
@@ -438,16 +440,102 @@ def test_an_interrupted_build_leaves_nothing_that_counts(
 
 
 def test_fetch_prints_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(["digits", "--root", str(tmp_path)]) == 0
+    fetch.main(["digits", "--root", str(tmp_path)])
     out, err = capsys.readouterr()
     assert out.count("\n") == 1 and datasets.digest("digits", tmp_path) in out and not err
 
 
-def test_fetch_refuses_an_unknown_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(["imagenet", "--root", str(tmp_path / "data")]) == 2
-    out, err = capsys.readouterr()
-    assert err.startswith("error: data=imagenet") and err.count("\n") == 1 and not out
+def test_fetch_refuses_an_unknown_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^data=imagenet: no such data set; there are"):
+        fetch.main(["imagenet", "--root", str(tmp_path / "data")])
     assert not (tmp_path / "data").exists()
+
+
+def fetching(root: Path, repository: Path, **more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "folklore.stages.fetch", "digits", "--root", str(root)],
+        env={**os.environ, "PYTHONPATH": str(repository / "src"), **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_fetch_ends_with_its_workflow(tmp_path: Path, repository: Path) -> None:
+    """After `kill -9` it lived on, and held the lock that the next workflow's fetch waits for."""
+    with (tmp_path / ".digits.lock").open("w") as lock, subprocess.Popen(["sleep", "60"]) as workflow:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        started = fetching(tmp_path, repository, FOLKLORE_PARENT=str(workflow.pid))
+        workflow.kill()
+        workflow.wait()
+        try:
+            started.communicate(timeout=60)
+        finally:
+            started.kill()
+        assert started.returncode == 3
+
+
+def test_a_fetch_that_waits_for_another_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_storage, "PATIENCE_SECONDS", 0.1)
+    with _storage._only_one(tmp_path / "free.lock"):
+        time.sleep(0.3)
+    assert not capsys.readouterr().err
+    holder = (tmp_path / "taken.lock").open("w")
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    threading.Timer(0.6, holder.close).start()
+    with _storage._only_one(tmp_path / "taken.lock"):
+        assert "taken.lock: another process prepares this data set: waiting" in capsys.readouterr().err
+
+
+# What the machine refuses
+
+
+@pytest.mark.parametrize("broken", ["write_bytes", "unpack", "download", "npm"])
+def test_a_full_disk_is_no_damage_and_no_reason_for_another_source(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "work"))
+
+    with tarfile.open(tmp_path / "made.tgz", "w:gz") as archive:
+        archive.add(fill(tmp_path / "files"), arcname="package")
+    script = f"cp {tmp_path}/made.tgz some-1.0.tgz"
+    if broken == "npm":
+        script = "echo 'npm error ENOSPC: No space left on device, write' >&2; exit 1"
+    install(tmp_path / "bin", "npm", script, monkeypatch)
+    source: object = NpmPackage("some@1.0")
+    if broken == "write_bytes":
+        monkeypatch.setattr(Path, "write_bytes", full)
+    if broken == "unpack":
+        monkeypatch.setattr(tarfile, "open", full)
+    if broken == "download":
+        import pooch
+
+        monkeypatch.setattr(_fetch, "_require_answer", lambda url: None)
+        monkeypatch.setattr(pooch, "retrieve", full)
+        source = Upstream("http://127.0.0.1:9/")
+    with pytest.raises(OSError, match="No space left") as caught:
+        gather(tiny(source, Folder(str(tmp_path / "files"))), tmp_path / "work")
+    assert "make room" in errors.refused(caught.value)
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(path: Path, *_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    folder = fill(tmp_path / "files")
+    monkeypatch.setattr(Path, "open", forbidden)
+    with pytest.raises(PermissionError) as caught:
+        gather(tiny(Folder(str(folder))), tmp_path / "work")
+    assert "make it readable" in errors.refused(caught.value)
+
+
+def test_a_home_that_does_not_exist_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLKLORE_DATA", "~nosuch/x")
+    with pytest.raises(UsageError, match=r"folder \$FOLKLORE_DATA \(~nosuch/x: no such home\)"):
+        gather(tiny(Folder("/nowhere")), tmp_path / "work")
 
 
 def test_a_file_is_its_decoded_bytes(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from folklore.errors import UsageError
 from folklore.stages import design as stage
 from folklore.stats import design
+from hostile import refused
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"a": ["x", "y", "z"], "b": [1, 2, 3], "c": [0, 1], "n": [0.0, 0.5], "m": ["p", "q", "r"]}
@@ -225,16 +229,16 @@ NAMED = {
 }
 
 
-def run_stage(folder, *more) -> int:
+def run_stage(folder, *more) -> None:
     paths = ["--factors", str(folder / "factors.yaml"), "--cells", str(folder / "cells.csv")]
-    return stage.main([*paths, "--starts", "1", *more])
+    stage.main([*paths, "--starts", "1", *more])
 
 
 def test_stage_writes_once_and_then_keeps(workspace, capsys, monkeypatch):
     monkeypatch.setattr(stage, "N_GRAPH", 24)
-    assert run_stage(workspace) == 0
+    run_stage(workspace)
     first = (workspace / "cells.csv").read_bytes()
-    assert run_stage(workspace, "--seed", "99") == 0
+    run_stage(workspace, "--seed", "99")
     assert (workspace / "cells.csv").read_bytes() == first
     out = capsys.readouterr().out
     assert "rank" in out and "max VIF" in out and "72 cells kept, 0 added" in out
@@ -246,7 +250,7 @@ def test_stage_drops_the_cells_of_a_removed_level(workspace, capsys, monkeypatch
     text = (workspace / "factors.yaml").read_text()
     (workspace / "factors.yaml").write_text(text.replace(", rmsprop", ""))
     monkeypatch.setattr(stage, "N_GRAPH", 12)
-    assert run_stage(workspace) == 0
+    run_stage(workspace)
     assert "rmsprop" not in (workspace / "cells.csv").read_text()
 
 
@@ -259,16 +263,41 @@ def test_stage_drops_the_cells_of_a_removed_level(workspace, capsys, monkeypatch
         ("init: [a, b]\nnorm: [none, batch]\n", "activation"),
     ],
 )
-def test_bad_factors_are_one_line_and_nothing_written(tmp_path, capsys, text, complaint):
+def test_bad_factors_are_one_line_and_nothing_written(tmp_path, text, complaint):
     (tmp_path / "factors.yaml").write_text(text)
-    assert run_stage(tmp_path) == 2
-    message = capsys.readouterr().err
-    assert complaint in message and message.count("\n") == 1
+    with pytest.raises(UsageError) as caught:
+        run_stage(tmp_path)
+    assert complaint in refused(caught.value)
     assert not (tmp_path / "cells.csv").exists()
 
 
+def test_more_graph_cells_than_the_factors_have_are_one_line(workspace):
+    with pytest.raises(UsageError, match="36 combinations: allowed are levels enough for 140 graph cells"):
+        run_stage(workspace)
+    assert not (workspace / "cells.csv").exists()
+
+
+def test_a_disk_that_is_full_ends_the_command_in_one_line(workspace):
+    """As every stage: through `command`, with status 2, and what was there stays."""
+    code = (
+        "import errno, sys\nfrom folklore.stages import design\nfrom folklore.stages.command import command\n"
+        "def full(*_): raise OSError(errno.ENOSPC, 'No space left on device', 'cells.csv')\n"
+        "design.atomic_write, design.N_GRAPH = full, 12\nsys.exit(command(design.main))"
+    )
+    arguments = ["--factors", workspace / "factors.yaml", "--cells", workspace / "cells.csv", "--starts", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("error: cells.csv: No space left on device; make room")
+
+
 def test_a_design_of_other_factors_is_refused(workspace):
-    (workspace / "cells.csv").write_text("colour\nred\n")
+    (workspace / "cells.csv").write_text("depth\n3\n")
     factors = stage.read_factors(workspace / "factors.yaml")
     with pytest.raises(UsageError, match="fresh"):
+        stage.read_cells(workspace / "cells.csv", factors)
+    (workspace / "cells.csv").write_text("batch_size\nmany\n")
+    with pytest.raises(UsageError, match=r"line 2: batch_size=many: allowed is a value of kind int"):
         stage.read_cells(workspace / "cells.csv", factors)

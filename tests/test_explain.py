@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from rich.console import Console
 
 from folklore.errors import UsageError
 from folklore.report.build import TRACES, render
 from folklore.stages import explain
-from test_report import verdicts, write_grid, write_results
+from test_report import draw_curve, verdicts, write_grid, write_results
 
 
 def report() -> dict:
@@ -27,6 +31,7 @@ def report() -> dict:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = write_results(tmp_path_factory.mktemp("explain") / "results", report())
     write_grid(out)
+    draw_curve(out / "figures" / "claim-of-another-report", "A curve.")
     render(out, out.parent / "folklore.pdf")
     return out
 
@@ -38,6 +43,7 @@ def traces(results: Path) -> dict:
 
 def test_every_figure_has_a_trace_with_its_own_sum(results: Path, traces: dict) -> None:
     drawn = {path.stem: path for path in (results / "figures").glob("*.svg")}
+    del drawn["claim-of-another-report"]
     assert traces["figures"].keys() == drawn.keys()
     for name, path in drawn.items():
         assert traces["figures"][name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -74,6 +80,26 @@ def test_an_unknown_figure_is_one_line(results: Path) -> None:
     with pytest.raises(UsageError, match="no-such-figure: no such figure; allowed are") as caught:
         explain.explain(["no-such-figure", "--out", str(results)])
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_figure_of_another_report_is_none_of_this_one(results: Path) -> None:
+    """It was traced as resting on the verdicts of all claims."""
+    with pytest.raises(UsageError, match="claim-of-another-report: no such figure"):
+        explain.explain(["claim-of-another-report", "--out", str(results)])
+
+
+def test_the_grid_of_another_profile_is_not_traced(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "results")
+    write_grid(tmp_path / "results", "laptop")
+    with pytest.raises(UsageError, match="grid-levels: no such figure"):
+        explain.explain(["grid-levels", "--out", str(tmp_path / "results")])
+
+
+@pytest.mark.parametrize("text", ["rate [high]", "[/b]", "[bold]x[/]", "a\\", "[link=x]"])
+def test_text_in_brackets_is_shown_as_it_is(text: str) -> None:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(explain.table(pd.DataFrame({"arm": [text], "[b]": ["1"]})))
+    assert text in console.file.getvalue() and "[b]" in console.file.getvalue()
 
 
 def test_results_of_another_version_are_one_line(results: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -153,3 +154,19 @@ def test_a_clock_that_goes_backwards_changes_only_the_forecast(
     told = capsys.readouterr().err
     assert "done" in told
     assert "-" not in told.split("tune 000")[0]
+
+
+def test_a_heartbeat_that_is_none_counts_as_nothing(tmp_path: Path) -> None:
+    """Every job reads those of all others, and must not fail for what lies there."""
+    plan = make_plan(["profile=nano"])
+    job, *_ = plan.phase("tune")
+    file, mine = tmp_path / "progress" / f"tune-{job.name}.json", {"identity": job.identity}
+    file.parent.mkdir()
+    foreign = ["[]", "null", "3", '"text"', "{}", "{", "[" * 100_000, json.dumps(mine)]
+    foreign += [json.dumps(mine | {"session": "", "runs": "many", "done": None}), '{"identity": []}']
+    for text in foreign:
+        file.write_text(text)
+        assert progress.totals(tmp_path, plan)[:2] == (0, 0.0)
+    (tmp_path / "tune").mkdir()
+    (tmp_path / "tune" / f"{job.name}.json").write_text(json.dumps(mine))
+    assert progress.totals(tmp_path, plan)[0] == job.runs

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -62,6 +64,37 @@ def test_its_database_is_of_another_version(done: Path, tmp_path: Path) -> None:
     changed_version(database, version)
     finished(folder)
     assert sorted(tracked(folder)) == keys_of(folder)
+
+
+def test_its_database_was_deleted(done: Path, tmp_path: Path) -> None:
+    """The same command imports all again, and makes nothing else."""
+    folder = tmp_path / "copy"
+    shutil.copytree(done, folder)
+    for file in (folder / "results").glob("mlflow.db*"):
+        file.unlink()
+    assert made(finished(folder)) == {"track", "attach"}
+    assert sorted(tracked(folder)) == keys_of(folder)
+    assert digests(folder) == digests(done)
+    assert made(finished(folder)) == set()
+
+
+def test_another_tracker_is_named(done: Path, tmp_path: Path) -> None:
+    """It gets everything, and the first one nothing twice, whichever is named next."""
+    folder, other = tmp_path / "copy", tmp_path / "other"
+    shutil.copytree(done, folder)
+    (other / "results").mkdir(parents=True)
+    named = environment(ROOT) | {"MLFLOW_TRACKING_URI": f"sqlite:///{other}/results/mlflow.db"}
+    assert made(finished(folder, env=named)) == {"track", "attach"}
+    assert sorted(tracked(other)) == keys_of(folder)
+    assert made(finished(folder, env=named)) == set()
+    assert made(finished(folder)) == {"track", "attach"}
+    for place in (folder, other):
+        assert sorted(tracked(place)) == keys_of(folder)
+
+
+def made(workflow: CompletedProcess[str]) -> set[str]:
+    """Rules whose jobs ran."""
+    return set(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", said(workflow))) - {"all"}
 
 
 def changed_version(database: Path, version: str) -> str:

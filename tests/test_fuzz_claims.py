@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import folklore.claims
 from folklore import criteria, workflow
 from folklore.claim_calls import finding_of, plot_of
-from folklore.claims.base import Claim, Criterion, LoadedClaim, discover, load
+from folklore.claims.base import Claim, Criterion, Formula, LoadedClaim, discover, load
 from folklore.errors import UsageError
 from folklore.grid import Rates, Study, Variant
 from folklore.schema import ProfileConfig
@@ -106,6 +106,15 @@ WRONG = [
     ({"DESIGN": replace(DESIGN, variants=(Variant("main"),))}, "DESIGN.variants="),
     ({"DESIGN": replace(DESIGN, variants=(Variant("a"), Variant("a")))}, "DESIGN.variants="),
     ({"DESIGN": replace(DESIGN, variants=(Variant("a", study={"seeds": 3}),))}, "DESIGN.variants="),
+    ({"CLAIM": replace(CLAIM, formulas=(Formula("wrong", "x", "x"),))}, "CLAIM.formulas: form='wrong': allowed is one of printed, right, derived"),
+    ({"CLAIM": replace(CLAIM, formulas=(Formula("right", " ", "x"),))}, "CLAIM.formulas: typst=' ': allowed is a text"),
+    ({"CLAIM": replace(CLAIM, formulas=(Formula("right", "x", None),))}, "CLAIM.formulas: words=None: allowed is a text"),
+    ({"DESIGN": replace(DESIGN, variants=(Variant("a", study={"replicates": "many"}),))}, "DESIGN.variants: a.replicates='many': allowed is a whole"),
+    ({"DESIGN": replace(DESIGN, variants=(Variant("a", study={"rates": 3}),))}, "DESIGN.variants: a.rates=3: allowed is Rates(...)"),
+    ({"DESIGN": replace(DESIGN, variants=(Variant("a"), Variant("b", study={"cells": 3})))}, "DESIGN.variants: b.cells=3"),
+    ({"DESIGN": replace(DESIGN, variants=(Variant("a", study={"tune_on": "steps"}),))}, "DESIGN.variants: a.target=None: allowed with tune_on=steps"),
+    ({"DESIGN": replace(DESIGN, tune_on="steps")}, "DESIGN.target=None: allowed with tune_on=steps is the training loss to reach"),
+    ({"DESIGN": replace(DESIGN, tune_on="val_acuracy")}, "DESIGN.tune_on=val_acuracy: nothing measures it; did you mean val_accuracy?"),
     ({"judge": lambda runs: None}, "judge(runs): allowed is def judge(runs, criterion)"),
 ]  # fmt: skip
 
@@ -113,6 +122,12 @@ WRONG = [
 @pytest.mark.parametrize(("changed", "said"), WRONG, ids=[said[:40] for _, said in WRONG])
 def test_a_value_that_is_not_allowed(changed: dict[str, object], said: str) -> None:
     assert complaint(sound(**changed)).startswith(f"{FILE}: {said}")
+
+
+@pytest.mark.parametrize("name", ["val_accuracy", "cv_accuracy", "training_accuracy", "decades", "speed"])
+def test_what_something_measures_can_be_tuned_for(name: str) -> None:
+    assert load(sound(DESIGN=replace(DESIGN, tune_on=name))).design.tune_on == name
+    assert load(sound(DESIGN=replace(DESIGN, tune_on="steps", target=0.1))).design.target == 0.1
 
 
 PARTS = {"CLAIM": CLAIM, "DESIGN": DESIGN, "CRITERION": CRITERION}
@@ -124,6 +139,9 @@ DEEP = st.sampled_from(
         Rates(octaves=-1.0),
         Rates(count=2.5),
         (Variant("a", {"colour": 1}),),
+        (Variant("a", {3: 1}),),
+        (Variant("a", study={"half_replicates": "few", "factors": 3}),),
+        (Formula("printed", "x", "x"), Formula("", "x", "x")),
         ({"lr_of": "nobody"},),
     ]
 )

@@ -11,10 +11,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import strategies as st
 from omegaconf import DictConfig
 
-from folklore import config, levels
+from folklore import config, levels, workflow
 from folklore.config import choices, completed, composed, run_of
 from folklore.errors import UsageError
 from folklore.grid import Run
@@ -22,7 +23,7 @@ from folklore.plan import Plan, make_plan, plan_of
 from folklore.schema import CONF, ProfileConfig, leaves
 from folklore.stages.train import run_by_hand
 from folklore.studies import cells
-from folklore.study_files import read_study
+from folklore.study_files import read_placebo, read_study
 from folklore.workflow import overrides_of
 from hostile import TEXTS, fuzz, nothing_written, refused, texts, values
 
@@ -247,6 +248,84 @@ def _read(folder: Path, study: str, factors: str, table: str, grid: int) -> None
         assert found
         for cell in found[:3]:
             trainable(cell.run)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"name": "../it's, odd"}, "name=../it's, odd: allowed are letters, digits and single dashes"),
+        ({"name": "a_b"}, "name=a_b: allowed are letters"),
+        ({"tune_on": "val_acuracy"}, "tune_on=val_acuracy: nothing measures it; did you mean val_accuracy?"),
+        ({"tune_on": "steps"}, "target=None: allowed with tune_on=steps"),
+    ],
+)
+def test_words_of_a_study_file_that_would_fail_later(
+    changed: dict[str, str], said: str, workshop: Path
+) -> None:
+    text = yaml.safe_dump(yaml.safe_load(STUDY.read_text()) | changed)
+    with pytest.raises(UsageError) as caught:
+        _read_raw(workshop, text, FACTORS.read_text())
+    assert refused(caught.value).startswith(f"{workshop}/study/six-factor.yaml: {said}")
+
+
+def _read_raw(folder: Path, study: str, factors: str) -> None:
+    (folder / "study" / "six-factor.yaml").write_text(study)
+    (folder / "factors.yaml").write_text(factors)
+    (folder / "study" / "six_factor.csv").write_text(TABLE.read_text())
+    read_study(folder / "study" / "six-factor.yaml", replace(_laptop().profile, grid_cells=0))
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("norm: [none]", "norm=['none']: allowed are two levels or more"),
+        ("", "norm: missing; allowed are activation, norm, batch_size, optimizer, which make"),
+    ],
+)
+def test_factors_that_the_analysis_would_refuse_are_refused_before_training(
+    lost: str, said: str, workshop: Path
+) -> None:
+    factors = FACTORS.read_text().replace("norm: [none, batch]", lost)
+    with pytest.raises(UsageError) as caught:
+        _read_raw(workshop, STUDY.read_text(), factors)
+    assert refused(caught.value).startswith(f"{workshop}/factors.yaml: {said}")
+
+
+PLACEBOS = {
+    "a: [": "placebo.yaml: ",
+    "": "placebo.yaml: ",
+    "normalisation: {norm: null}": "normalisation: norm=None: allowed is a value of kind str",
+    "normalisation: {norm: batchh}": "normalisation: norm=batchh: no such level; did you mean batch?",
+    "normalisation: batch": "normalisation=batch: allowed are fields of a run",
+    "normalisation: {nrom: batch}": "normalisation={'nrom': 'batch'}: allowed are fields of a run",
+    "normalisation2: {norm: batch}": "normalisation2: no such family; did you mean normalisation?",
+    "normalisation: {batch_size: 0}": "normalisation: batch_size=0: allowed is 1 or more",
+}
+
+
+@pytest.mark.parametrize("text", PLACEBOS)
+def test_placebo_cells_that_cannot_be_trained_are_refused_while_planning(
+    text: str, workshop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = workshop / "placebo.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_placebo(file)
+    assert PLACEBOS[text] in refused(caught.value, str(file))
+    monkeypatch.setattr(workflow, "read_placebo", lambda: read_placebo(file))
+    with pytest.raises(SystemExit):
+        workflow.planned({"profile": "nano"})
+
+
+@fuzz(0.1, text=spoilt((CONF / "placebo.yaml").read_text()))
+def test_files_of_placebo_cells(workshop: Path, text: str) -> None:
+    (workshop / "placebo.yaml").write_text(text, encoding="utf-8", errors="replace")
+    try:
+        found = read_placebo(workshop / "placebo.yaml")
+    except UsageError as error:
+        refused(error)
+    else:
+        assert all(set(changes) <= {f.name for f in fields(Run)} for changes in found.values())
 
 
 BROKEN = {

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from folklore import datasets, grid, levels
+from folklore import plan as plan_module
 from folklore.config import compose
 from folklore.errors import UsageError
 from folklore.grid import CONFIRM, FIELDS, LATER_FIELDS, TUNE, Cell, Rates, Run, Study, Variant
@@ -83,6 +84,7 @@ def clear_caches() -> None:
         if hasattr(getattr(levels, name), "cache_clear"):
             getattr(levels, name).cache_clear()
     grid.data_identity.cache_clear()
+    plan_module.decisions.cache_clear()
 
 
 @pytest.fixture
@@ -465,3 +467,29 @@ def test_identity_changes_with_what_a_job_trains(monkeypatch: pytest.MonkeyPatch
     assert first(replace(STUDY, samples=8192)) != base
     assert first(replace(STUDY, rates=Rates(count=9))) != base
     assert first(replace(STUDY, title="other words")) == base
+
+
+@pytest.mark.parametrize(
+    "phase, place", [(phase, place) for phase, places in plan_module.DECIDES.items() for place in places]
+)
+def test_identity_changes_with_the_code_that_decides(
+    phase: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed rule of tuning makes the choices again. What is stored is not trained again for that: the keys of runs stay."""
+    for file in (file for places in plan_module.DECIDES.values() for file in places):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(levels.HERE / file, tmp_path / file)
+    monkeypatch.setattr(levels, "HERE", tmp_path)
+    clear_caches()
+
+    def found() -> dict[str, str]:
+        return {name: Job("000", name, ()).identity for name in plan_module.DECIDES}
+
+    before, key = found(), Run().key
+    edit(tmp_path / place, "\ndef ", "\n# a remark\ndef ")
+    assert found() == before
+    edit(tmp_path / place, "\ndef ", "\nEXTRA = 1\n\n\ndef ")
+    after = found()
+    clear_caches()
+    assert {name for name in before if before[name] != after[name]} == {phase}
+    assert Run().key == key

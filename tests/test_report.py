@@ -21,8 +21,10 @@ from folklore.report import document, factors, numbers, words
 from folklore.report.build import read_verdicts, render
 from folklore.report.claim import breakable, table
 from folklore.report.growth import growth
+from folklore.stages import explain as explain_stage
 from folklore.stages import render as render_stage
 from folklore.stages import summary as summary_stage
+from folklore.stages import verify as verify_stage
 
 HARMFUL = r"#panic(1) $x_1$ *bold* _it_ @ref <label> `raw` \ // /* [a] {b} ~ -- 50 % — ≤ α² «Обучение» “q”"
 CURVE: list[bytes] = []
@@ -280,7 +282,6 @@ def verdicts() -> dict[str, object]:
         "runs": 6512,
         "machine": {"cpu": "Some Processor @ 2.4 GHz", "cores": 2, "torch": "2.13.0", "python": "3.11.7"},
         "data": {"mnist1d": "5a" * 32, "fashion_mnist": "17" * 32},
-        "failed_checks": [],
         "calibration": {
             "placebo_trials": 200,
             "false_support": 0.02,
@@ -338,16 +339,17 @@ def test_another_file_in_its_place_is_one_line(tmp_path: Path, content: str) -> 
         growth(tmp_path)
 
 
-def write_grid(out: Path) -> None:
+def write_grid(out: Path, profile: str = "smoke") -> None:
     """A six-factor analysis of the kind that may or may not be there."""
     for name in ("grid-shares", "grid-levels", "grid-interactions", "grid-rates"):
         draw_curve(out / "figures" / name, f"Picture of {name}.")
-    (out / "tables").mkdir()
+    (out / "tables").mkdir(exist_ok=True)
     for name, content in GRID.items():
         (out / "tables" / f"grid-{name}.csv").write_text(
             content.replace(" ", "").replace("*", " x "), encoding="utf-8"
         )
     grid = {
+        "profile": profile,
         "lead": ["The optimizer matters most."],
         "runs": 3360,
         "run_keys_sha256": "9f" * 32,
@@ -466,13 +468,41 @@ def test_report_without_grid_claims_or_calibration(tmp_path: Path) -> None:
         "calibration": None,
         "data": {},
         "machine": {},
-        "failed_checks": ["too few runs"],
     }
     out = write_results(tmp_path / "results", report)
     render(out, tmp_path / "small.pdf")
     shown = "".join(read_pages(tmp_path / "small.pdf"))
     assert flat("without the six-factor grid") in shown
-    assert flat("too few runs") in shown
+
+
+LEVEL = {"factor": "norm", "level": "batch", "accuracy": 0.6, "hi": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("profile", "only", "shown"),
+    [
+        ("smoke", [], True),
+        ("smoke", ["six-factor", "bn-mnist"], True),
+        ("smoke", ["bn-mnist"], False),
+        ("laptop", [], False),
+    ],
+)
+def test_the_grid_of_another_run_is_not_shown(
+    profile: str, only: list[str], shown: bool, tmp_path: Path
+) -> None:
+    """Its files stay in the results folder when the next command has another profile, or another choice of claims."""
+    report = verdicts() | {"only": only, "claims": []}
+    out, folder = write_results(tmp_path / "results", report), tmp_path / "folder"
+    write_grid(out, profile)
+    held = json.loads((out / "grid.json").read_text()) | {"analyses": {"all": {"levels": [LEVEL]}}}
+    (out / "grid.json").write_text(json.dumps(held))
+    folder.mkdir()
+    data = document.document(report, out, folder)
+    assert [bool(data["factors"][part]) for part in ("lead", "figures", "tables")] == [shown] * 3
+    assert bool(data["sheet"]["recipe"]) == bool(data["provenance"]) == shown
+    assert sorted(path.name for path in folder.glob("grid-*")) == sorted(
+        path.name for path in (out / "figures").glob("grid-*.svg") if shown
+    )
 
 
 def test_claim_with_nulls_only(tmp_path: Path) -> None:
@@ -501,6 +531,29 @@ def test_missing_or_foreign_verdicts_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "verdicts.json").write_text('{"schema": 7}', encoding="utf-8")
     with pytest.raises(UsageError, match="schema is 7"):
         read_verdicts(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"schema": 1, "cl', b"\xff\xfe", b"[" * 100_000, b"[1]", b"null"])
+def test_verdicts_that_are_broken_are_one_line_with_the_remedy(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "verdicts.json").write_bytes(content)
+    for main in (
+        render_stage.main,
+        summary_stage.main,
+        verify_stage.main,
+        lambda arguments: explain_stage.explain(["overview", *arguments]),
+    ):
+        with pytest.raises(UsageError, match="make them with `snakemake --cores all`") as caught:
+            main(["--out", str(tmp_path)])
+        said = str(caught.value)
+        assert said.isprintable() and said.startswith(f"{tmp_path}/verdicts.json: ")
+
+
+def test_an_example_that_is_broken_or_gone_is_one_line(tmp_path: Path) -> None:
+    for content in (None, "{"):
+        if content is not None:
+            (tmp_path / "example.json").write_text(content)
+        with pytest.raises(UsageError, match=r"example\.json: .*git checkout"):
+            verify_stage.main(["--out", str(tmp_path), "--example", str(tmp_path / "example.json")])
 
 
 def test_prose_of_other_parts_is_tidied() -> None:

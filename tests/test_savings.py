@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from scipy import stats
 
 from folklore import cost, savings
+from folklore.errors import UsageError
 from folklore.grid import CONFIRM, TUNE, Cell, Rates, Run
 from folklore.savings import Staged, decided, looks_of
+from folklore.stages import savings as stage
 from folklore.stats.estimates import estimate
 from folklore.stats.findings import Finding
 from folklore.stats.sequential import error_rate, nominal_levels, spent
@@ -75,6 +78,21 @@ def test_a_look_decides_only_what_its_level_allows() -> None:
     assert decided(of(noise), delta, 1e-6) is None  # nothing there is said at the last look only
     assert decided(of(noise + 0.05, equivalence=True), delta, 1e-6) is None
     assert decided(of(noise + 0.05, undecidable="all diverged"), delta, 1e-6) is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["profile=nano"], r"tune/000\.json: no runs of this profile yet; make them by: snakemake --cores all --config profile=nano"),
+        (["profile=nano", "profile.only=[bn-backward]"], r"profile\.only=\[bn-backward\]: these claims train nothing; allowed"),
+    ],
+)  # fmt: skip
+def test_where_there_is_nothing_to_replay_it_is_one_line(
+    overrides: list[str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        stage.main(["--out", str(tmp_path), *overrides])
+    assert not (tmp_path / "savings.json").exists()
 
 
 def test_a_study_stops_with_the_last_of_its_claims() -> None:

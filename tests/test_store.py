@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,10 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from folklore import cost, datasets
 from folklore import store as module
 from folklore.errors import UsageError
 from folklore.files import atomic_write
-from folklore.grid import FIELDS, Run
+from folklore.grid import FIELDS, LATER_FIELDS, Run
 from folklore.stages.jobs import Trainer
 from folklore.store import SCHEMA, Store, row
 
@@ -211,6 +213,54 @@ def test_a_file_of_another_layout_with_a_right_name_is_set_aside(content: str, t
     assert named.with_suffix(".old" if content == "table" else ".damaged").exists()
 
 
+def renamed(part: Path, table: pa.Table) -> Path:
+    """This table in the place of a part, under its right name."""
+    pq.write_table(table, part)
+    return part.rename(part.with_stem(hashlib.sha256(part.read_bytes()).hexdigest()[: module.NAME_DIGITS]))
+
+
+def test_a_part_from_before_a_field_of_a_run_is_read_with_its_default(
+    tmp_path: Path, data_root: Path
+) -> None:
+    """As its key was made, see LATER_FIELDS: a new field trains nothing again."""
+    store = filled(tmp_path, 1, 2)
+    expected = Store(tmp_path).read()
+    for part in parts(store):
+        table = pq.read_table(part)
+        renamed(part, table.drop_columns(sorted(LATER_FIELDS)))
+    pd.testing.assert_frame_equal(store.read(), expected)
+    assert train(tmp_path, data_root, [replace(RUN, seed=1)])[0] == []
+    filled(tmp_path, 3)
+    assert len(Store(tmp_path).read()) == 3
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: t.drop_columns(["width"]), lambda t: t.append_column("x", t["seed"])]
+)
+def test_a_part_that_differs_in_more_than_later_fields_is_old(change: Callable, tmp_path: Path) -> None:
+    store = filled(tmp_path, 1)
+    (part,) = parts(store)
+    old = renamed(part, change(pq.read_table(part)))
+    assert store.keys() == set()
+    assert old.with_suffix(".old").exists()
+
+
+def test_a_reader_looks_again_where_a_job_merges_its_parts_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the reader's look at the folder and its reading of the files."""
+    job, read, once = filled(tmp_path, 1, 2), module._read, iter([True])
+
+    def late(*arguments: object) -> pa.Table:
+        if next(once, False):
+            job.merge()
+        return read(*arguments)
+
+    monkeypatch.setattr(module, "_read", late)
+    assert set(Store(tmp_path).read([key(1), key(2)]).index) == {key(1), key(2)}
+    assert len(parts(job)) == 1
+
+
 def test_damaged_timings_cost_only_timings(tmp_path: Path) -> None:
     store = filled(tmp_path, 1)
     truncated(next(store.timings.glob("*.parquet")))
@@ -275,6 +325,49 @@ def test_an_added_seed_trains_only_itself(tmp_path: Path, data_root: Path) -> No
     runs = [replace(RUN, seed=s) for s in range(3)]
     train(tmp_path, data_root, runs[:2])
     assert train(tmp_path, data_root, runs)[0] == [runs[2].key]
+
+
+def test_what_another_job_has_trained_meanwhile_is_not_trained_again(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs share runs; the store is asked before each stack."""
+    monkeypatch.setattr(cost, "stack_width", lambda run: 2)
+    runs = [replace(RUN, seed=s) for s in range(4)]
+
+    class Beside(Counted):
+        """While the first stack trains, a neighbour finishes a run of the second."""
+
+        known = 0
+
+        def training(self, stack: list[Run], fraction: float) -> None:
+            train(tmp_path, data_root, runs[2:3])
+
+        def finished(self, stack: list[Run], *, trained: bool) -> None:
+            super().finished(stack, trained=trained)
+            self.known += len(stack) * (not trained)
+
+    trainer = Trainer(tmp_path, Beside())
+    trainer.data_root = data_root
+    assert set(trainer(runs)) == {run.key for run in runs}
+    assert trainer.progress.trained == [run.key for run in (*runs[:2], runs[3])]
+    assert trainer.progress.known == 1
+
+
+def test_runs_of_data_with_other_bytes_are_not_used(
+    tmp_path: Path, data_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Data that are generated may come out otherwise on another machine, by the same code: no frame holds both."""
+    shutil.copytree(data_root, tmp_path / "data")
+    run = replace(RUN, seed=1)
+    store = filled(tmp_path, 1)
+    with pytest.raises(UsageError, match="1 runs are missing"):
+        store.read([run.key])
+    trained, frame = train(tmp_path, data_root, [run])
+    assert trained == [run.key]
+    assert list(frame["data_digest"]) == [datasets.digest("digits", data_root)]
+    assert len(store.read()) == 1 < len(parts(store))
+    assert caplog.text.count("1 runs were trained on other digits") == 3, "once by each of three stores"
+    assert train(tmp_path, data_root, [run])[0] == []
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -11,10 +12,12 @@ import random
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -23,10 +26,11 @@ from mlflow.entities import ViewType
 
 from folklore.errors import UsageError
 from folklore.tracking import CURVE_POINTS, Counts, StudyCard, database, open_tracker, run_name, tracker
+from folklore.tracking.marks import identity
 
 # One interpreter imports mlflow and what mlflow imports late; a child is a fork of it and starts at once.
 CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["folklore.tracking", "mlflow.store.tracking.sqlalchemy_store"])
+CHILDREN.set_forkserver_preload(["folklore.tracking.tracker", "mlflow.store.tracking.sqlalchemy_store"])
 
 CARDS = {
     "batch-size": StudyCard(
@@ -101,13 +105,14 @@ def run_children(target, *calls: tuple) -> list[int]:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database, made by two processes that both find it missing, beside an orphaned log.
+    """An empty MLflow database, made by two processes that both find it missing, beside an orphaned log and a person's copy.
 
     Creating one takes seconds; the tests copy it.
     """
     folder = tmp_path_factory.mktemp("template")
     database = folder / "mlflow.db"
     (folder / "mlflow.db-wal").write_bytes(b"left by a database that a person deleted")
+    (folder / "mlflow.db-backup").write_bytes(b"kept")
     assert run_children(open_tracker, *[(f"sqlite:///{database}", folder)] * 2) == [0, 0]
     with sqlite3.connect(database) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -176,8 +181,8 @@ def test_a_run_has_all_factors_scores_and_tags(out: Path) -> None:
     tags = {
         "run_key": row("batch-size", 0)["run_key"],
         "study": "batch-size",
-        "studies": "batch-size",
-        "claims": "small-batch-best,small-batch-lr-range",
+        "studies": ",batch-size,",
+        "claims": ",small-batch-best,small-batch-lr-range,",
         "phase": "confirm",
         "profile": "laptop",
         "git_commit": "a" * 40,
@@ -289,13 +294,45 @@ def test_a_run_shared_by_two_studies_stays_at_home_and_is_linked(out: Path) -> N
     note = experiments(out)["batch-norm"].tags["mlflow.note.content"]
     assert "2 more runs of this study" in note
     assert f"#/experiments/{experiments(out)['batch-size'].experiment_id}/" in note
-    assert quote("tags.studies LIKE '%batch-norm%'") in note
+    assert linked(note) == ["tags.studies LIKE '%,batch-norm,%'"]
+
+
+def linked(note: str) -> list[str]:
+    """The filters behind the links of an experiment's description."""
+    return [unquote(part.partition(")")[0]) for part in note.split("searchFilter=")[1:]]
+
+
+def test_a_study_whose_name_is_part_of_others_is_linked_to_its_own_runs(out: Path) -> None:
+    cards = CARDS | {"norm": StudyCard("norm", "Any norm")}
+    rows = [
+        row("batch-size", 0, studies=["batch-size", "norm"]),
+        row("batch-size", 1, studies=["batch-size"]),
+    ]
+    rows += [row("batch-size", 2, studies=["batch-size", "batch-norm"])]
+    open_tracker(None, out).import_runs(pd.DataFrame(rows), cards)
+    note = experiments(out)["norm"].tags["mlflow.note.content"]
+    assert "1 more runs of this study" in note
+    (query,) = linked(note)
+    assert [run.data.tags["run_key"] for run in search(out, query)] == [rows[0]["run_key"]]
+    # the plain form goes on finding them, with others
+    assert len(search(out, "tags.studies LIKE '%norm%'")) == 2
+
+
+def test_lists_without_commas_around_them_get_them(out: Path) -> None:
+    """As an earlier version wrote them."""
+    open_tracker(None, out).import_runs(frame(), CARDS)
+    for run in children(out):
+        client(out).set_tag(run.info.run_id, "studies", "batch-size,other")
+    shutil.rmtree(out / "tracking")
+    assert open_tracker(None, out).import_runs(frame(), CARDS) == Counts(0, 4, 0)
+    assert {run.data.tags["studies"] for run in children(out)} == {",batch-size,other,"}
+    assert open_tracker(None, out).import_runs(frame(), CARDS) == Counts(0, 0, 4)
 
 
 def test_rows_of_one_run_become_one_run(out: Path) -> None:
     twice = pd.concat([frame(), frame(studies=["batch-norm"], claims=["bn-accelerates"])])
     assert open_tracker(None, out).import_runs(twice, CARDS) == Counts(4, 0, 0)
-    assert {run.data.tags["studies"] for run in children(out)} == {"batch-size,batch-norm"}
+    assert {run.data.tags["studies"] for run in children(out)} == {",batch-size,batch-norm,"}
 
 
 # Once, and only what is new.
@@ -373,6 +410,14 @@ def test_another_copy_of_the_project_on_the_same_tracker_adds_nothing_twice(
     assert_mirrors(out, frame(runs=7))
 
 
+def test_the_same_tracker_under_another_name_gets_nothing_twice(out: Path) -> None:
+    """The default database, now named: its journal is another one."""
+    open_tracker(None, out).import_runs(frame(), CARDS)
+    assert open_tracker(f"sqlite:///{out / 'mlflow.db'}", out).import_runs(frame(), CARDS) == Counts(0, 0, 4)
+    assert len(list((out / "tracking").glob("*.jsonl"))) == 2
+    assert_mirrors(out, frame())
+
+
 # Killed at any moment.
 
 
@@ -442,6 +487,52 @@ def test_a_torn_last_line_of_the_journal_is_cut_off(out: Path) -> None:
     assert journal.read_bytes() == whole
 
 
+def test_the_journal_vouches_for_nothing_that_a_power_cut_would_take(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk surely holds what was in the database and its log when that was last waited for."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    wait = os.fsync
+
+    def waited(number: int) -> None:
+        log = out / "mlflow.db-wal"
+        if log.exists() and os.fstat(number).st_ino == log.stat().st_ino:
+            # in another process: to close the file in this one would drop SQLite's locks
+            subprocess.run(["cp", out / "mlflow.db", log, disk], check=True)
+        wait(number)
+
+    monkeypatch.setattr(os, "fsync", waited)
+
+    def check(*_: int) -> None:
+        assert ticked_off(out) <= whole_in(disk / "mlflow.db")
+
+    importer = open_tracker(None, out)
+    importer.import_runs(frame(runs=30), CARDS, check)
+    check()
+    assert len(ticked_off(out)) == 30
+    journal = out / "tracking" / "default.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])  # its last run is found in the tracker, and waited for
+    importer = open_tracker(None, out)
+    (disk / "mlflow.db").unlink()
+    importer.import_runs(frame(runs=30), CARDS)
+    check()
+
+
+def ticked_off(out: Path) -> set[str]:
+    records = map(json.loads, (out / "tracking" / "default.jsonl").read_text().splitlines())
+    return {record["done"] for record in records if "done" in record}
+
+
+def whole_in(file: Path) -> set[str]:
+    """Keys of the complete runs in this copy of a database."""
+    query = "SELECT value FROM tags JOIN runs USING (run_uuid) WHERE key = 'run_key' AND status = 'FINISHED'"
+    connection = sqlite3.connect(file)
+    found = {key for (key,) in connection.execute(query)}
+    connection.close()
+    return found
+
+
 def import_all(out: Path, rows: pd.DataFrame) -> None:
     open_tracker(None, out).import_runs(rows, CARDS)
 
@@ -453,7 +544,11 @@ def test_two_importers_at_the_same_time(out: Path) -> None:
 
 
 def test_a_database_is_made_once(template: Path) -> None:
-    assert {path.name for path in template.parent.iterdir()} <= {"mlflow.db", "mlflow.db.lock"}
+    left = {path.name for path in template.parent.iterdir()}
+    assert left == {"mlflow.db", "mlflow.db.lock", "mlflow.db-backup"}, (
+        "SQLite's own are gone, a person's file is not"
+    )
+    assert int(identity(template)) > 0
     numbers = MlflowClient(tracking_uri=f"sqlite:///{template}").search_experiments()
     assert [experiment.name for experiment in numbers] == ["Default"]
     assert sqlite3.connect(template).execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -572,6 +667,82 @@ def test_an_unreachable_server_is_told_in_one_line_without_the_password(
     assert time.monotonic() - started < 15
     assert "http://127.0.0.1:9" in message
     assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    "uri, shown, remedy",
+    [
+        ("postgresql+absent://me:secret@host/runs", "postgresql+absent://host/runs", "MLFLOW_TRACKING_URI"),
+        ("mysql://me:secret@host/runs", "mysql://host/runs", "pip install its driver"),
+        ("mssql://me:sec@ret@host/runs", "mssql://host/runs", "pip install its driver"),
+        ("http://me:secret@127.0.0.1:99999", "http://127.0.0.1:99999", "up to 65535"),
+        ("http://me:secret@127.0.0.1:50O0", "http://127.0.0.1:50O0", "up to 65535"),
+        ("mysql+pymysql://me:secret@host:port/runs", "mysql+pymysql://host:port/runs", "up to 65535"),
+        ("http://[::1", "http://[::1", "http://HOST:PORT"),
+        ("postgres://me:secret@host/runs", "postgres://host/runs", "sqlite:///FILE"),
+        ("file:///tmp/runs", "file:///tmp/runs", "sqlite:///FILE"),
+        ("sqlite:runs.db", "sqlite:runs.db", "sqlite:///FILE"),
+    ],
+)
+def test_an_address_that_cannot_work_is_told(uri: str, shown: str, remedy: str, tmp_path: Path) -> None:
+    message = refusal(uri, tmp_path)
+    assert "MLFLOW_TRACKING_URI" in message
+    assert shown in message
+    assert remedy in message
+    assert "sec" not in message and "ret@" not in message
+
+
+def test_postgresql_without_its_driver_says_where_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)  # so that its import fails, installed or not
+    assert "make postgres" in refusal("postgresql://me:secret@host/runs", tmp_path)
+
+
+@pytest.mark.parametrize("code, remedy", [(errno.ENOSPC, "make room"), (errno.EACCES, "make it readable")])
+def test_what_the_machine_refuses_is_told_as_such(
+    code: int, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code), str(tmp_path / "mlflow.db"))
+
+    monkeypatch.setattr(database, "_create_database", refuse)
+    message = refusal(None, tmp_path)
+    assert message.startswith("MLflow tracker sqlite:///")
+    assert f"{tmp_path / 'mlflow.db'}: {os.strerror(code)}; {remedy}" in message
+    assert "Training results are untouched." in message
+    assert "reachable" not in message
+
+
+@pytest.mark.parametrize(
+    "said, remedy",
+    [
+        ("[Errno 28] No space left on device: 'x'", "Make room"),
+        ("[Errno 13] Permission denied: 'x'", "Make it readable and writable"),
+        ("(sqlite3.OperationalError) unable to open database file", "folder readable and writable"),
+    ],
+)
+def test_what_a_child_or_a_server_was_refused_is_told_as_such(said: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=remedy), database.explained("sqlite:///x.db"):
+        raise OSError(said)
+
+
+def test_a_folder_with_a_question_mark_keeps_its_database(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLAlchemy takes what follows it for options."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    results = tmp_path / "why?" / "results"
+    results.mkdir(parents=True)
+    shutil.copy(template, results / "mlflow.db")
+    monkeypatch.chdir(results.parent)
+    assert open_tracker(None, Path("results")).import_runs(frame(), CARDS) == Counts(4, 0, 0)
+    with sqlite3.connect("results/mlflow.db") as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (6,)
+    connection.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["why?"]
+    monkeypatch.chdir(tmp_path)
+    assert "rename the folder" in refusal(None, results)
 
 
 def test_a_locked_database_is_told(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

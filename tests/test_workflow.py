@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,17 +52,99 @@ def _holder(folder: Path) -> subprocess.Popen[str]:
     return held
 
 
-def test_locks_of_a_living_workflow_stay(tmp_path: Path) -> None:
+def test_a_workflow_waits_for_a_living_one_and_its_locks_stay(tmp_path: Path) -> None:
+    """And holds the lock itself from then on: the system drops it with the process, however that ends."""
     holder = _holder(tmp_path)
     lock = tmp_path / "locks" / "0.input.lock"
     lock.parent.mkdir()
     lock.write_text("results/x")
-    assert not recovery.heal(tmp_path)
+    second = subprocess.Popen(
+        [sys.executable, "-c", _hold(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "waiting for it to end" in second.stderr.readline()
     assert lock.exists()
     holder.kill()
     holder.wait()
-    assert recovery.heal(tmp_path), "the system drops the lock with the process, however that ends"
+    assert second.stdout.readline().strip() == "held"
     assert not lock.exists()
+    assert not _is_free(tmp_path)
+    second.kill()
+    second.communicate()
+    assert _is_free(tmp_path)
+
+
+def _is_free(folder: Path) -> bool:
+    with (folder / recovery.LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_said_in_one_line_and_nothing_is_mended(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    lock = tmp_path / "locks" / "0.input.lock"
+    lock.parent.mkdir()
+    lock.touch()
+    recovery.wait_for_others(tmp_path)
+    assert not recovery.heal(tmp_path)
+    assert lock.exists()
+    assert not (tmp_path / recovery.LOCK).read_text(), "a session would end the jobs of another workflow"
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "snakemake --unlock" in said
+
+
+@pytest.mark.parametrize(
+    "arguments, looks",
+    [
+        ("--cores 2 --config profile=nano", False),
+        ("--cores 2 --report --report-after-run", False),
+        ("--lint", True),
+        ("--report=page.html", True),
+        ("-S", True),
+    ],
+)
+def test_what_only_looks_is_no_workflow(arguments: str, looks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["snakemake", *arguments.split()])
+    assert recovery.only_looks(dry_run=False) == looks
+    assert recovery.only_looks(dry_run=True)
+
+
+def test_a_dry_run_takes_no_lock_and_a_run_waits_for_it(tmp_path: Path) -> None:
+    """The real Snakefile beside a living workflow."""
+    folder = tmp_path / ".snakemake"
+    folder.mkdir()
+    holder = _holder(folder)
+    session = (folder / recovery.LOCK).read_text()
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
+    command += ["--config", "profile=nano", "--cores", "1"]
+    looked = subprocess.run([*command, "-n"], capture_output=True, text=True, timeout=100, cwd=tmp_path)
+    assert looked.returncode == 0, looked.stderr[-2000:]
+    assert "another workflow" not in looked.stderr
+    assert (folder / recovery.LOCK).read_text() == session
+
+    wanted = "results/data/digits.npz"
+    run = subprocess.Popen([*command, wanted], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert any("waiting for it to end" in line for line in run.stderr)
+    time.sleep(1)
+    assert not (tmp_path / wanted).exists()
+    holder.kill()
+    holder.wait()
+    said = run.communicate(timeout=100)[1]
+    assert run.returncode == 0, said[-2000:]
+    assert (tmp_path / wanted).exists()
+    assert (folder / recovery.LOCK).read_text() not in ("", session)
 
 
 def _hold(folder: Path) -> str:
@@ -89,12 +177,56 @@ def test_an_edited_plot_is_no_training_code() -> None:
         assert all((ROOT / place).exists() for place in places)
 
 
+# What else a rule's code imports: part of the keys and identities of jobs that the rule waits for, or of no weight for its result.
+ELSEWHERE = {
+    *("core", "datasets", "levels", "grid", "plan", "studies", "study_files", "config", "schema", "device"),
+    *("store", "files", "errors", "validation", "provenance", "report", "stages/command"),
+}
+
+
+@pytest.mark.parametrize("rule", ["judge", "draw", "analyse"])
+def test_a_rule_is_made_again_after_an_edit_of_any_module_that_decides_its_result(rule: str) -> None:
+    behind = {place.removeprefix("src/folklore/").removesuffix(".py") for place in workflow.BEHIND[rule]}
+    wanted, seen = [f"stages/{rule}"], set()
+    while wanted:
+        place = wanted.pop()
+        if place in seen or {place, place.split("/")[0]} & ELSEWHERE:
+            continue
+        seen.add(place)
+        assert {place, place.split("/")[0]} & behind, f"{place} is not behind {rule}"
+        wanted += imported(ROOT / "src/folklore" / f"{place}.py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Modules of the package that a file names, as places such as `stats/tuning`."""
+    if path.exists():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "folklore":
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("folklore."):
+                yield node.module.removeprefix("folklore.").replace(".", "/")
+
+
+def test_an_edit_takes_effect_in_a_clone_below_a_folder_of_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "slides" / "example"
+    source = clone / "src/folklore/calibration.py"
+    source.parent.mkdir(parents=True)
+    monkeypatch.setattr(workflow, "CONF", clone / "conf")
+    found = set()
+    for text in ("a = 1", "a = 2"):
+        source.write_text(text)
+        found.add(workflow.code.__wrapped__("calibrate"))
+    assert len(found) == 2
+
+
 def test_what_was_made_is_no_source_of_what_makes_it(tmp_path: Path) -> None:
     for name, counts in (("page.typ", True), ("slides/tables/a.csv", False), ("example/a.csv", False)):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-        assert workflow._is_source(file) == counts
+        assert workflow._is_source(file, tmp_path) == counts
 
 
 def test_every_job_is_planned_before_anything_runs(tmp_path: Path) -> None:

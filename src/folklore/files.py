@@ -45,15 +45,16 @@ def vouch(target: Path, digest: str) -> None:
 
 
 def damaged(folder: Path) -> list[Path]:
-    """Files directly in this folder that are not what was written."""
+    """Files directly in this folder that are not what was written, or gone."""
     found = [folder / note.name for note in sorted((folder / SUMS).glob("[!.]*"))]
-    return [path for path in found if path.exists() and sha256(path) != _noted(path).read_text().strip()]
+    return [path for path in found if not path.exists() or sha256(path) != _noted(path).read_text().strip()]
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file, so that nothing reads it and a person can look at it."""
+    """Rename a damaged file, so that nothing reads it and a person can look at it. One that is gone has its sum removed alone."""
     aside = path.with_name(path.name + ".damaged")
-    os.replace(path, aside)
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, aside)
     _noted(path).unlink(missing_ok=True)
     return aside
 

@@ -222,11 +222,6 @@ class Cell:
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         return own | {"run": self.run.values(), "rates": asdict(self.rates)}
 
-    @property
-    def most_runs(self) -> int:
-        """Runs of this cell without widening and without the half-grid's replicates."""
-        return self.replicates + (self.rates.count * self.tuning_seeds if self.tuned else 0)
-
 
 def arm_label(levels_of_cell: Mapping[str, object]) -> str:
     """`norm=batch batch_size=8`, or the cell's own `label`."""

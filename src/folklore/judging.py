@@ -46,7 +46,7 @@ def judge_all(plan: Plan, out: Path) -> dict:
         "data": {name: datasets.digest(name, out / "data") for name in plan.data},
         "runs": len(frames.results),
         "core_seconds": round(sum(map(cost.seconds, frames.runs())), 1),
-        "calibration": read_calibration(out),
+        "calibration": read_calibration(out, plan.config.profile.name),
         "claims": judged,
     }
 
@@ -69,17 +69,18 @@ def corrected_p(claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]) 
     return corrected
 
 
-def read_calibration(out: Path) -> dict | None:
-    """What the pipeline's test on itself found, where it was run."""
-    path = out / "calibration.json"
-    if not path.exists():
-        return None
+def read_calibration(out: Path, profile: str) -> dict | None:
+    """What the pipeline's test on itself found, where it was run with this profile."""
+    own = _summary(out / "calibration.json", profile)
     families = sorted((out / "calibration").glob("*.json"))
-    return _summary(path) | {"families": {family.stem: _summary(family) for family in families}}
+    found = {family.stem: summary for family in families if (summary := _summary(family, profile))}
+    return own and own | {"families": found}
 
 
-def _summary(path: Path) -> dict:
-    return json.loads(path.read_text())["summary"]
+def _summary(path: Path, profile: str) -> dict | None:
+    """None without the file, and for another profile's: an earlier command has left it."""
+    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return held["summary"] if held.get("profile") == profile else None
 
 
 def _entry(
@@ -140,7 +141,7 @@ def _entry(
             "notes": list(finding.notes),
             "study": claim.study,
             "runs": len(keys),
-            "run_query": f"tags.claims LIKE '%{claim.id}%'" if keys else None,
+            "run_query": f"tags.claims LIKE '%,{claim.id},%'" if keys else None,
             "run_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest() if keys else None,
             "core_updates": int(runs.drop_duplicates("run_key")["updates"].sum()) if runs is not None else 0,
             "core_seconds": round(seconds(runs), 1) if runs is not None else 0.0,

@@ -62,6 +62,11 @@ def view_hash(view: str) -> str:
     return hashlib.sha256(_package_code("view", view.partition("-")[0]).encode()).hexdigest()[:16]
 
 
+def file_hash(path: Path) -> str:
+    """Identity of a file's code, 16 hex digits."""
+    return hashlib.sha256(_canonical(_tree(path)).encode()).hexdigest()[:16]
+
+
 def numerics() -> str:
     """What else the numbers depend on: torch's version, and the widest vector instructions of the processor or the other device."""
     return _numerics(device.chosen())

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 
-from folklore import cost
+from folklore import cost, levels
 from folklore.config import compose
 from folklore.errors import UsageError
 from folklore.grid import Cell, Study, digest
@@ -20,6 +20,8 @@ from folklore.schema import Config
 from folklore.studies import cells, check_only, studies
 
 CHUNK_RUNS = 2000
+# beside what is trained, the code that decides what is written: which rate is chosen, and which rates are confirmed
+DECIDES = {"tune": ("tuning.py", "stats/tuning.py", "stats/curves.py"), "confirm": ("choices.py",)}
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,11 @@ class Job:
 
     @cached_property
     def identity(self) -> str:
-        """Changes when anything that the job trains changes: cells, rates, seeds, code or data."""
+        """Changes when anything that the job trains or decides changes: cells, rates, seeds, code or data."""
         parts = [
             (cell.values(), cell.run.key, unit.first, unit.last) for unit in self.units for cell in unit.cells
         ]
-        return digest([self.phase, *parts], 16)
+        return digest([self.phase, decisions(self.phase), *parts], 16)
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,12 @@ class Plan:
     @property
     def data(self) -> list[str]:
         return sorted({cell.run.data for cell in self.cells})
+
+
+@cache
+def decisions(phase: str) -> str:
+    """Identity of the code that decides in a phase. Comments and docstrings do not count."""
+    return digest([levels.file_hash(levels.HERE / place) for place in DECIDES[phase]], 16)
 
 
 def make_plan(overrides: Sequence[str] = ()) -> Plan:

@@ -123,15 +123,19 @@ def _state(out: Path, job: Job) -> dict:
     """A job's heartbeat; a job that ended in an earlier session counts by its output."""
     nothing = {"session": "", "runs": 0, "done": 0.0, "trained": 0.0, "busy": 0.0, "time": 0.0}
     path, result = out / "progress" / f"{job.phase}-{job.name}.json", out / job.phase / f"{job.name}.json"
-    for candidate in (path, result):
-        try:
-            state = json.loads(candidate.read_text())
-        except (OSError, ValueError):
-            continue
-        if state.get("identity") == job.identity:
-            ended = nothing | {"runs": job.runs, "done": job.seconds}
-            return state if candidate == path else ended
-    return nothing
+    state, outcome = (_made_for(job, candidate) for candidate in (path, result))
+    if all(isinstance(state.get(key), type(value)) for key, value in nothing.items()):
+        return state
+    return nothing | ({"runs": job.runs, "done": job.seconds} if outcome else {})
+
+
+def _made_for(job: Job, path: Path) -> dict:
+    """What a file of this job holds; nothing where another job, another plan or another program wrote it."""
+    try:
+        held = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return held if isinstance(held, dict) and held.get("identity") == job.identity else {}
 
 
 def describe(stack: Sequence[Run]) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from folklore.schema import CONF
 
 ROOT = CONF.parent
-GENERATED = ("results", "reports/folklore.pdf")
 
 
 def commit() -> tuple[str, bool]:

@@ -19,14 +19,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from folklore import datasets
 from folklore.errors import UsageError
 from folklore.files import atomic_write
-from folklore.grid import Run
+from folklore.grid import LATER_FIELDS, Run
 
 log = logging.getLogger(__name__)
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-_CONFIGURATION = [(name, _TYPES[type(value)]) for name, value in asdict(Run()).items()]
+_DEFAULTS = asdict(Run())
+_CONFIGURATION = [(name, _TYPES[type(value)]) for name, value in _DEFAULTS.items()]
 _RESULTS = [
     ("run_key", pa.string()),
     ("status", pa.string()),
@@ -55,8 +57,9 @@ class Store:
     """The results folder of all runs. Parts do not change, so each is looked through once in the life of this object, unless it did."""
 
     def __init__(self, root: Path) -> None:
-        self.runs, self.timings = root / "runs", root / "timings"
+        self.runs, self.timings, self.data = root / "runs", root / "timings", root / "data"
         self._seen: dict[tuple[Path, int, int], frozenset[str]] = {}
+        self._told: set[str] = set()
         self._added: list[tuple[Path, pa.Schema]] = []
 
     def keys(self) -> set[str]:
@@ -65,20 +68,41 @@ class Store:
 
     def read(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
         """One row a run, sorted by run key; UsageError when one of `keys` is not there."""
-        wanted = None if keys is None else set(keys)
-        parts = [path for path, held in self._parts().items() if wanted is None or held & wanted]
-        frame = _read(parts, SCHEMA).to_pandas(maps_as_pydicts="strict").drop_duplicates("run_key")
-        frame = frame.set_index("run_key", drop=False).sort_index()
-        frame.index.name = None
-        if wanted is None:
-            return frame
+        if keys is None:
+            return self.find()
+        wanted = set(keys)
+        frame = self.find(wanted)
+        if len(frame) < len(wanted):  # a job that ended meanwhile may have merged its parts
+            frame = self.find(wanted)
         missing = sorted(wanted - set(frame.index))
         if missing:
             raise UsageError(
                 f"{self.runs}: {len(missing)} runs are missing, {missing[0]} first; remove {self.runs.parent}/tune and "
                 f"{self.runs.parent}/confirm and start the same command again, which trains only these"
             )
-        return frame.loc[sorted(wanted)]
+        return frame
+
+    def find(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
+        """The rows of those of `keys` (of all runs by default) that are there and were trained on the data that are prepared now."""
+        wanted = None if keys is None else set(keys)
+        parts = [path for path, held in self._parts().items() if wanted is None or held & wanted]
+        frame = _read(parts, SCHEMA).to_pandas(maps_as_pydicts="strict")
+        if wanted is not None:
+            frame = frame[frame["run_key"].isin(wanted)]
+        frame = self._of_these_data(frame).drop_duplicates("run_key")
+        frame = frame.set_index("run_key", drop=False).sort_index()
+        frame.index.name = None
+        return frame
+
+    def _of_these_data(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Without runs of data that came out with other bytes than those of now, under whose digest they would stand; said once."""
+        now = frame["data"].map({name: _digest(name, self.data) for name in frame["data"].unique()})
+        other = now.notna() & (frame["data_digest"] != now)
+        for name, runs in frame[other & ~frame["data"].isin(self._told)].groupby("data"):
+            self._told.add(name)
+            said = "%s: %d runs were trained on other %s than is prepared now: not used, trained again"
+            log.warning(said, self.runs, len(runs), name)
+        return frame[~other]
 
     def _parts(self) -> dict[Path, frozenset[str]]:
         """The run keys of each sound part, by its path."""
@@ -99,7 +123,7 @@ class Store:
     def merge(self) -> None:
         """Put the parts that this object has added into one, so that later readers open a file for a job and not one for a stack.
 
-        For the end of a job: nobody waits for its runs before, so nobody misses a part that is removed here.
+        For the end of a job. A reader that has listed a part that is removed here looks a second time: the merged one is there before.
         """
         for folder, schema in ((self.runs, SCHEMA), (self.timings, TIMINGS)):
             parts = sorted({path for path, its in self._added if its is schema})
@@ -110,7 +134,7 @@ class Store:
         self._added.clear()
 
     def seconds(self) -> pd.Series:
-        """Processor seconds by run key, the first measurement of each."""
+        """Processor seconds by run key; of a run that was timed twice always the same one of the two, not the earlier."""
         frame = _read(sorted(self.timings.glob("*.parquet")), TIMINGS).to_pandas().drop_duplicates("run_key")
         return frame.set_index("run_key")["seconds"]
 
@@ -154,10 +178,10 @@ def _sound(path: Path, schema: pa.Schema) -> pa.Table | None:
     """The part; None, and the part set aside, when its bytes or its layout are not what they should be."""
     try:
         content = path.read_bytes()
-    except FileNotFoundError:  # another job has just set it aside
+    except FileNotFoundError:  # another job has just merged it, or set it aside
         return None
     whole = hashlib.sha256(content).hexdigest()[:NAME_DIGITS] == path.stem
-    table = _table(content) if whole else None
+    table = _completed(_table(content), schema) if whole else None
     if table is not None and table.schema.equals(schema):
         return table
     aside = path.with_suffix(".old" if table is not None else ".damaged")
@@ -174,4 +198,23 @@ def _table(content: bytes) -> pa.Table | None:
     try:
         return pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
     except (pa.ArrowException, OSError):
+        return None
+
+
+def _completed(table: pa.Table | None, schema: pa.Schema) -> pa.Table | None:
+    """With the columns of fields that a run got later, at their defaults: so it was trained, and its key says so, see LATER_FIELDS."""
+    lacking = [name for name in schema.names if table is not None and name not in table.column_names]
+    if not lacking or not set(lacking) <= LATER_FIELDS:
+        return table
+    for name in lacking:
+        values = pa.repeat(pa.scalar(_DEFAULTS[name], schema.field(name).type), len(table))
+        table = table.append_column(schema.field(name), values)
+    return table
+
+
+def _digest(name: str, root: Path) -> str | None:
+    """Of a data set as it is prepared; None where it is not, or is none."""
+    try:
+        return datasets.digest(name, root)
+    except UsageError:
         return None

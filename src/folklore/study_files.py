@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from folklore.claims.base import FAMILIES
 from folklore.errors import UsageError
-from folklore.grid import FIELDS, Rates, Run, Study
-from folklore.schema import ProfileConfig
-from folklore.validation import one_line, suggest
+from folklore.grid import FIELDS, SIX_FACTOR, Rates, Run, Study
+from folklore.schema import CONF, ProfileConfig
+from folklore.validation import check_run, one_line, suggest, wrong_tuning
+
+# change the compute graph: cells of the six-factor study that differ in one of them cannot train together
+GRAPH_FACTORS = ("activation", "norm", "batch_size", "optimizer")
 
 Levels = dict[str, list[Any]]
 
@@ -51,14 +56,13 @@ class StudyFile:
 def read_study(path: Path, profile: ProfileConfig) -> Study:
     """The study, its factors crossed or, where the profile wants fewer cells, those of its table."""
     raw = _fitted(path)
-    rates = Rates(**raw.pop("rates"))
-    table, levels = (
-        path.parent / raw.pop("cells_from"),
-        read_levels((path.parent / raw.pop("factors_from")).resolve()),
-    )
+    _check_names(raw, path)
+    rates, table = Rates(**raw.pop("rates")), path.parent / raw.pop("cells_from")
+    read = read_factors if raw["name"] == SIX_FACTOR else read_levels
+    levels = read((path.parent / raw.pop("factors_from")).resolve())
     if profile.grid_cells == 0:
         return Study(**raw, rates=rates, factors={name: tuple(held) for name, held in levels.items()})
-    cells = _read_cells(table)
+    cells = read_cells(table)
     _check_covers(cells, levels, table)
     return Study(**raw, rates=rates, cells=tuple(_fraction(cells, profile.grid_cells)))
 
@@ -75,6 +79,43 @@ def read_levels(path: Path) -> Levels:
     return factors
 
 
+def read_factors(path: Path) -> Levels:
+    """The factors of the six-factor study: what its analysis needs is asked for before anything is trained."""
+    factors = read_levels(path)
+    for name, levels in factors.items():
+        if len(levels) < 2:
+            raise UsageError(
+                f"{path}: {name}={one_line(levels)}: allowed are two levels or more, none of them twice"
+            )
+    missing = [name for name in GRAPH_FACTORS if name not in factors]
+    if missing or len(factors) == len(GRAPH_FACTORS):
+        named = ", ".join(missing) or "a factor more"
+        raise UsageError(
+            f"{path}: {named}: missing; allowed are {', '.join(GRAPH_FACTORS)}, which make the graph cells, and others beside them, such as init"
+        )
+    return factors
+
+
+def read_placebo(path: Path = CONF / "placebo.yaml") -> dict[str, dict[str, Any]]:
+    """Family -> what its placebo cell changes of a run, which can be trained."""
+    held = read_mapping(path, f"families, each with fields of a run: {', '.join(FIELDS)}")
+    for family, changes in held.items():
+        if family not in FAMILIES:
+            hint = suggest(family, FAMILIES)
+            raise UsageError(
+                f"{path}: {one_line(family)}: no such family; {hint}allowed are {', '.join(FAMILIES)}"
+            )
+        if not isinstance(changes, dict) or not changes.keys() <= set(FIELDS):
+            raise UsageError(
+                f"{path}: {family}={one_line(changes)}: allowed are fields of a run: {', '.join(FIELDS)}"
+            )
+        try:
+            check_run(replace(Run(), **changes))
+        except UsageError as error:
+            raise UsageError(f"{path}: {family}: {error}") from None
+    return held
+
+
 def read_mapping(path: Path, wanted: str) -> dict[str, Any]:
     """What a YAML file holds, which must be a mapping by names."""
     if not path.is_file():
@@ -86,6 +127,16 @@ def read_mapping(path: Path, wanted: str) -> dict[str, Any]:
     if not isinstance(held, dict) or not held or not all(isinstance(key, str) for key in held):
         raise UsageError(f"{path}: {one_line(held)}: allowed are {wanted}")
     return held
+
+
+def _check_names(raw: Mapping[str, Any], path: Path) -> None:
+    """The study's name goes into paths and into MLflow's filters; what it is tuned for has to be measured."""
+    if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", raw["name"]):
+        raise UsageError(
+            f"{path}: name={one_line(raw['name'])}: allowed are letters, digits and single dashes between them"
+        )
+    for said in wrong_tuning(raw["tune_on"], raw["target"]):
+        raise UsageError(f"{path}: {said}")
 
 
 def _fitted(path: Path) -> dict[str, Any]:
@@ -104,7 +155,7 @@ def _fitted(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
-def _read_cells(path: Path) -> list[dict[str, Any]]:
+def read_cells(path: Path) -> list[dict[str, Any]]:
     """The rows of a table of cells, each value of the type of its factor."""
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))

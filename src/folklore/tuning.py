@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from folklore.errors import UsageError
 from folklore.grid import Cell, Run
 from folklore.stats.curves import speed_score
 from folklore.stats.tuning import Choice, below_cliff, choose, every_second
@@ -119,4 +120,10 @@ def _score(cell: Cell, result: dict) -> float:
         cell.tune_on.endswith("accuracy") and result["status"] == "diverged"
     ):
         return float(result["val_accuracy"])
-    return float(np.nan_to_num(dict(result["measures"])[cell.tune_on], nan=-1.0, neginf=-1.0))
+    measures = dict(result["measures"])
+    if cell.tune_on not in measures:
+        raise UsageError(
+            f"study {cell.study}: tune_on={cell.tune_on}: allowed with procedure={cell.run.procedure} and probe={cell.run.probe} is "
+            f"{', '.join(['val_accuracy', 'steps', *sorted(measures)])}"
+        )
+    return float(np.nan_to_num(measures[cell.tune_on], nan=-1.0, neginf=-1.0))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 
 from folklore import combinations, datasets, levels
 from folklore.errors import UsageError
@@ -148,6 +149,30 @@ def check_run(run: Run) -> None:
     _require("batch_size", run.batch_size, outputs <= MOST_WEIGHTS, words)
     for unfit in combinations.unfit(run):
         raise UsageError(unfit)
+
+
+def wrong_tuning(tune_on: str, target: float | None) -> Iterator[str]:
+    """What is wrong with the score that rates are tuned for, found before anything is trained."""
+    if tune_on == "steps" and target is None:
+        yield "target=None: allowed with tune_on=steps is the training loss to reach"
+    if tune_on not in ("val_accuracy", "steps") and tune_on not in measured():
+        hint = suggest(tune_on, ["val_accuracy", "steps", *measured()])
+        yield (
+            f"tune_on={one_line(tune_on)}: nothing measures it; {hint}allowed are val_accuracy, steps, or a measure whose name "
+            "stands in quotation marks in a file of core/procedures or core/probes"
+        )
+
+
+@cache
+def measured() -> tuple[str, ...]:
+    """Words in quotation marks in the files of procedures and probes, names of measures among them: to run the files would take torch."""
+    files = [
+        file for folder in ("procedures", "probes") for file in sorted((levels.CORE / folder).glob("*.py"))
+    ]
+    texts = (file.read_text(encoding="utf-8") for file in files)
+    return tuple(
+        sorted({word for text in texts for word in re.findall(r'(?<![\w"])"([a-z][a-z0-9_]*)"', text)})
+    )
 
 
 # keys of the configuration that are not called like the field of a run

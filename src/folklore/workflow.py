@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from folklore import criteria, datasets, device
 from folklore.errors import UsageError
 from folklore.grid import SIX_FACTOR
@@ -22,6 +20,8 @@ from folklore.plan import Job, Plan, make_plan
 from folklore.progress import PARENT
 from folklore.schema import CONF
 from folklore.studies import wanted_claims
+from folklore.study_files import read_placebo
+from folklore.tracking import address
 from folklore.validation import one_line, suggest
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -30,7 +30,10 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": s
 DRAWN_TOGETHER = 55
 MADE = {"example", "slides"}  # folders beside the templates that hold what was made of them
 _PACKAGE = "src/folklore"
-_DRAWING = [f"{_PACKAGE}/{place}" for place in ("claims", "stats", "figures", "frames.py")]
+_DRAWING = [
+    f"{_PACKAGE}/{place}"
+    for place in ("claims", "claim_calls.py", "stats", "figures", "frames.py", "choices.py")
+]
 BEHIND = {
     "calibrate": [
         f"{_PACKAGE}/{place}" for place in ("calibration.py", "stages/calibrate.py", "stats", "core")
@@ -39,13 +42,18 @@ BEHIND = {
     "judge": [
         *(
             f"{_PACKAGE}/{place}"
-            for place in ("claims", "stats", "judging.py", "frames.py", "criteria.py", "cost.py")
+            for place in ("claims", "claim_calls.py", "stats", "judging.py", "stages/judge.py")
         ),
+        *(f"{_PACKAGE}/{place}" for place in ("frames.py", "choices.py", "criteria.py", "cost.py")),
         "conf/criteria.jsonl",
         "conf/families.yaml",
     ],
-    "draw": _DRAWING,
-    "analyse": [*_DRAWING, f"{_PACKAGE}/stages/analyse.py", "conf/factors.yaml"],
+    "draw": [*_DRAWING, f"{_PACKAGE}/stages/draw.py"],
+    "analyse": [
+        *_DRAWING,
+        *(f"{_PACKAGE}/{place}" for place in ("stages/analyse.py", "stages/design.py", "study_files.py")),
+        "conf/factors.yaml",
+    ],
     "render": [*(f"{_PACKAGE}/{place}" for place in ("report", "figures", "stages/render.py")), "reports"],
 }
 
@@ -90,18 +98,19 @@ def prepare_environment() -> None:
 @cache
 def code(rule: str) -> str:
     """Identity of the source that a rule's result depends on, so that an edit makes it again, and only it."""
-    paths = [CONF.parent / place for place in BEHIND[rule]]
+    root = CONF.parent
+    paths = [root / place for place in BEHIND[rule]]
     sources = sorted(
-        f for path in paths for f in ([path] if path.is_file() else path.rglob("*")) if _is_source(f)
+        f for path in paths for f in ([path] if path.is_file() else path.rglob("*")) if _is_source(f, root)
     )
     return hashlib.sha256(b"".join(f.name.encode() + f.read_bytes() for f in sources)).hexdigest()[:16]
 
 
-def _is_source(path: Path) -> bool:
+def _is_source(path: Path, root: Path) -> bool:
     return (
         path.is_file()
         and path.suffix in {".py", ".typ", ".j2", ".yaml", ".csv", ".jsonl", ".bib"}
-        and not MADE & set(path.parts)
+        and not MADE & set(path.relative_to(root).parts)
     )
 
 
@@ -128,7 +137,10 @@ class Flow:
         self.claims = [claim.id for claim in wanted_claims(self.plan.config.profile)]
         # the figures in jobs of a quarter of a minute
         self.drawn = [self.claims[i : i + DRAWN_TOGETHER] for i in range(0, len(self.claims), DRAWN_TOGETHER)]
+        self.placebo_families = list(read_placebo())  # families with a placebo cell of their own
         self.has_grid = any(study.name == SIX_FACTOR for study in self.plan.studies)
+        # another tracker gets all that the one before has
+        self.tracker = address.scope(None, Path("results"))
 
     def job(self, phase: str, name: str) -> Job:
         return self.plan.job(phase, name)
@@ -156,11 +168,6 @@ class Flow:
         """Everything that judging reads."""
         return [f"results/{phase}/{name}.json" for phase in ("tune", "confirm") for name in self.names(phase)]
 
-    @property
-    def placebo_families(self) -> list[str]:
-        """Families with a placebo cell of their own."""
-        return list(OmegaConf.load(CONF / "placebo.yaml"))
-
     def family_calibrations(self, results: Path = Path("results")) -> str:
         """Identity of the families' calibrations that were made: judging shows them, and asks for none."""
         made = sorted((results / "calibration").glob("*.json"))
@@ -178,6 +185,13 @@ class Flow:
         return [f"results/confirm/{job.name}.json" for job in jobs] + [
             f"results/tune/{name}.json" for name in needs
         ]
+
+    def chunk_claims(self, chunk: str) -> list[str]:
+        """Studies and claims by which one import tags its runs: a claim may join them long after they were trained."""
+        units = (unit for job in self.plan.chunks()[int(chunk)] for unit in job.units)
+        held = {cell.study for unit in units for cell in unit.cells}
+        claims = wanted_claims(self.plan.config.profile)
+        return [f"{claim.study}: {claim.id}" for claim in claims if claim.study in held]
 
     def chunks(self) -> list[str]:
         return [f"{i:02d}" for i in range(len(self.plan.chunks()))]

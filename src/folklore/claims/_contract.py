@@ -15,6 +15,7 @@ from folklore.claims.base import FAMILIES, KINDS, LECTURES, Claim, Criterion, Fo
 from folklore.errors import UsageError
 from folklore.grid import Rates, Study, Variant
 
+FORMS = ("printed", "right", "derived")
 SEE = "see src/folklore/claims/base.py for the contract"
 IDENTITY = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -80,6 +81,10 @@ def _claim(claim: Claim) -> Iterator[str]:
         yield from _text(f"CLAIM.{name}", getattr(claim, name))
     fine = isinstance(claim.formulas, tuple) and all(isinstance(one, Formula) for one in claim.formulas)
     yield from _fits("CLAIM.formulas", claim.formulas, fine, "a tuple of Formula(form, typst, words)")
+    for one in claim.formulas:
+        yield from _named("CLAIM.formulas: form", one.form, FORMS)
+        for name in ("typst", "words"):
+            yield from _text(f"CLAIM.formulas: {name}", getattr(one, name))
     yield from _fits("CLAIM.headline", claim.headline, isinstance(claim.headline, bool), "True or False")
 
 
@@ -126,6 +131,8 @@ def _design(design: Study | str | None, kind: str) -> Iterator[str]:
             yield from _fits(
                 "DESIGN.variants", variant, fine, "a Variant with a label of its own and fields of Study"
             )
+        for label, version in list(design.versions())[1:]:
+            yield from _study(version, f"DESIGN.variants: {_line(label)}")
 
 
 # the kinds of a study's fields that are neither names nor checked where the study is planned
@@ -162,6 +169,10 @@ def _study(study: Study, key: str) -> Iterator[str]:
         study.target is None or _number(study.target),
         "None or a finite number",
     )
+    if study.tune_on != "val_accuracy":
+        from folklore.validation import wrong_tuning  # not light: it loads Hydra
+
+        yield from (f"{key}.{said}" for said in wrong_tuning(study.tune_on, study.target))
     yield from _fits(f"{key}.seconds", study.seconds, _number(study.seconds), "a finite number")
     yield from _fits(f"{key}.title", study.title, isinstance(study.title, str), "a text")
     yield from _fits(

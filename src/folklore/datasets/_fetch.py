@@ -6,6 +6,7 @@ source may hold up a machine without the internet: each has a deadline and one t
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import lzma
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from folklore.datasets.base import Dataset, File, SourceError
-from folklore.errors import UsageError
+from folklore.errors import UsageError, refused
 
 ANSWER_SECONDS = 5
 STALL_SECONDS = 30
@@ -33,6 +34,7 @@ MOST_BYTES = (
 )  # of a file once it is decoded: far above any of ours, far below what would fill a memory or a disk
 
 ENVIRONMENT_VARIABLE = "FOLKLORE_DATA"
+FULL = os.strerror(errno.ENOSPC)  # as package clients say it, too
 
 
 def gather(dataset: Dataset, work: Path) -> tuple[dict[str, bytes], str]:
@@ -47,8 +49,15 @@ def gather(dataset: Dataset, work: Path) -> tuple[dict[str, bytes], str]:
         try:
             return _read_all(dataset, source.folders(dataset, _fresh(work / str(number)))), source.label
         except (SourceError, OSError) as error:
+            _pass_on(error)
             failures.append(f"{source.label} ({_brief(error)})")
     raise UsageError(_all_failed(dataset, failures))
+
+
+def _pass_on(error: Exception) -> None:
+    """Raise again what the machine refuses, such as room on its disk: no other source would help, and no file is damaged."""
+    if isinstance(error, OSError) and refused(error):
+        raise error
 
 
 def _all_failed(dataset: Dataset, failures: list[str]) -> str:
@@ -71,7 +80,10 @@ class UserFolder:
         value = os.environ.get(ENVIRONMENT_VARIABLE, "")
         if not value:
             raise SourceError("not set")
-        folder = Path(value).expanduser()
+        try:
+            folder = Path(value).expanduser()
+        except RuntimeError as error:
+            raise SourceError(f"{_brief(value)}: no such home") from error
         return [folder / dataset.name, folder]
 
 
@@ -192,6 +204,7 @@ def _read(file: File, folder: Path) -> bytes:
         with plain.open("rb") if plain.is_file() else gzip.open(packed) as handle:
             content = handle.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
+        _pass_on(error)
         raise SourceError(f"{file.name} is damaged") from error
     if len(content) > MOST_BYTES:
         raise SourceError(f"{file.name} is larger than {MOST_BYTES:,} bytes")
@@ -253,6 +266,7 @@ def _download(url: str, target: Path) -> None:
         # No hash here: ours is of the decoded bytes, and _read checks it for every source alike.
         pooch.retrieve(url, known_hash=None, fname=target.name, path=target.parent, downloader=client)
     except (OSError, ValueError) as error:
+        _pass_on(error)
         raise SourceError(f"{target.name}: {_brief(error)}") from error
 
 
@@ -273,6 +287,8 @@ def _client(command: list[str], work: Path, *, extra: dict[str, str] | None = No
         )
     except subprocess.TimeoutExpired as error:
         raise SourceError(f"{command[0]} took over {PACKAGE_SECONDS} s") from error
+    if done.returncode and FULL in done.stderr:
+        raise OSError(errno.ENOSPC, FULL, str(work))
     if done.returncode:
         raise SourceError(f"{command[0]} failed: {_reason(done.stderr)}")
 
@@ -297,6 +313,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(tar.extractfile(member).read(MOST_BYTES))
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        _pass_on(error)
         raise SourceError(f"{archive.name} is damaged") from error
 
 
@@ -313,6 +330,7 @@ def _convert(convert: Callable[[Path], None], folder: Path) -> None:
     try:
         convert(folder)
     except Exception as error:
+        _pass_on(error)
         raise SourceError(
             f"its files cannot be converted: {type(error).__name__}: {_brief(error)}"
         ) from error
@@ -323,7 +341,7 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: Exception | str) -> str:
     """An error on one line of at most 120 characters."""
     text = (
         " ".join("".join(c if c.isprintable() else " " for c in str(error)).split()) or type(error).__name__

@@ -11,6 +11,8 @@ import lzma
 import os
 import shutil
 import struct
+import sys
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +26,8 @@ from folklore.datasets._fetch import gather
 from folklore.datasets.base import ARRAY_NAMES, Arrays, Dataset, digest_of, split
 from folklore.errors import UsageError
 from folklore.files import sha256, vouch, write_result
+
+PATIENCE_SECONDS = 5.0  # before a line tells whoever waits
 
 _UNREADABLE = (
     OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, NotImplementedError, RuntimeError,
@@ -148,7 +152,13 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 @contextmanager
 def _only_one(lock: Path) -> Iterator[None]:
-    """Wait until no other process prepares this data set; the lock ends with its process, however it ends."""
+    """Wait until no other process prepares this data set, saying so after a while; the lock ends with its process, however it ends."""
+    words = f"{lock}: another process prepares this data set: waiting for it to end (Ctrl-C gives up)"
     with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        said = threading.Timer(PATIENCE_SECONDS, lambda: print(words, file=sys.stderr, flush=True))
+        said.start()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        finally:
+            said.cancel()
         yield

@@ -56,6 +56,14 @@ def view(claim: Claim) -> dict[str, object]:
     }
 
 
+def claim_tables(claim: Claim) -> list[tuple[str, Mapping[str, object]]]:
+    """The tables that a claim's page shows, as they lie in `results/tables`: name, and `rows` with, where they are lists, `columns`."""
+    parts = {"": claim.get("rows"), "-checks": claim.get("checks"), "-robustness": claim.get("robustness")}
+    own = {f"-{number}": one for number, one in enumerate(claim.get("tables") or [], start=1)}
+    held = {suffix: {"rows": rows} for suffix, rows in parts.items() if rows} | own
+    return [(f"{claim['id']}{suffix}", one) for suffix, one in held.items()]
+
+
 def is_measured(claim: Claim) -> bool:
     """Whether the verdict is about the size of an effect; exact claims and orders hold or fail."""
     return claim["verdict"] in ("supported", "refuted", "inconclusive")

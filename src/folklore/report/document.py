@@ -8,11 +8,12 @@ from itertools import groupby
 from pathlib import Path
 
 from folklore.figures import style
+from folklore.grid import SIX_FACTOR
 from folklore.report import factors
-from folklore.report.claim import SHORT_HASH, family_name, is_measured, labels, table, view
+from folklore.report.claim import SHORT_HASH, claim_tables, family_name, is_measured, labels, table, view
 from folklore.report.growth import growth
 from folklore.report.numbers import MISSING, count, is_number, percent
-from folklore.report.pictures import figure
+from folklore.report.pictures import drawn, figure
 from folklore.report.sheet import sheet
 from folklore.report.words import Claim, amount, calibration, paragraph, summary, tidy, verdict_name
 
@@ -28,9 +29,8 @@ _OVERVIEW = (
 
 def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
     """The content of `data.json`. Copies each figure that it names from `out/figures` to `folder`."""
-    claims = verdicts["claims"]
-    stems = factors.figure_stems(out / "figures")
-    grid = read_grid(out)
+    claims, grid = verdicts["claims"], read_grid(out, verdicts)
+    stems = factors.figure_stems(out / "figures") if grid else []
     return {
         "styles": {name: {"colour": hue, "mark": MARKS[name]} for name, hue in style.VERDICT_COLOURS.items()},
         "profile": str(verdicts["profile"]),
@@ -47,7 +47,7 @@ def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
         "factors": {
             "lead": factors.lead(grid),
             "figures": [figure(stem, folder) for stem in stems],
-            "tables": factors.tables(out / "tables"),
+            "tables": factors.tables(out / "tables") if grid else [],
         },
         "sheet": sheet(claims, grid),
         "calibration": calibration(verdicts.get("calibration")),
@@ -66,15 +66,8 @@ def is_toy(verdicts: Verdicts) -> bool:
 
 def banners(verdicts: Verdicts) -> list[str]:
     """Warnings that a reader must see before the first number."""
-    failed = verdicts.get("failed_checks") or []
-    parts = []
-    if is_toy(verdicts):
-        parts.append(
-            f"Toy size. Profile “{verdicts['profile']}” tries the machinery; its verdicts are not evidence."
-        )
-    if failed:
-        parts.append(f"Failed checks: {'; '.join(tidy(_named(check)) for check in failed)}.")
-    return parts
+    toy = f"Toy size. Profile “{verdicts['profile']}” tries the machinery; its verdicts are not evidence."
+    return [toy] if is_toy(verdicts) else []
 
 
 def checked(claim: Claim) -> str:
@@ -84,21 +77,36 @@ def checked(claim: Claim) -> str:
     return f"{held} of {len(checks)} checks {'holds' if held == 1 else 'hold'}" if checks else MISSING
 
 
-def read_grid(out: Path) -> dict[str, object]:
-    """The six-factor analysis; empty when the report is made without it."""
-    path = out / "grid.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def read_grid(out: Path, verdicts: Verdicts) -> dict[str, object]:
+    """The six-factor analysis of this run; empty when it has none: an earlier run with another profile or choice may have left one."""
+    path, only = out / "grid.json", verdicts.get("only") or [SIX_FACTOR]
+    grid = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return grid if SIX_FACTOR in only and grid.get("profile") == verdicts["profile"] else {}
+
+
+def figure_stems(verdicts: Verdicts, out: Path) -> list[Path]:
+    """Every figure of this document, without suffix: the overview, those of its claims, those of its grid."""
+    figures = out / "figures"
+    named = [Path(str(claim["figure"])).stem for claim in verdicts["claims"] if claim.get("figure")]
+    grid = factors.figure_stems(figures) if read_grid(out, verdicts) else []
+    return [
+        stem for stem in (*(figures / name for name in ("overview", *named)), *grid) if drawn(stem).is_file()
+    ]
+
+
+def tables(verdicts: Verdicts, out: Path) -> list[Path]:
+    """Every table of this document as CSV: the verdicts', those of its claims, those of its grid."""
+    named = ["verdicts", *(name for claim in verdicts["claims"] for name, _ in claim_tables(claim))]
+    grid = sorted((out / "tables").glob("grid-*.csv")) if read_grid(out, verdicts) else []
+    files = [*(out / "tables" / f"{name}.csv" for name in named), *grid]
+    return [file for file in files if file.is_file()]
 
 
 def _claim_figure(claim: Claim, out: Path, folder: Path) -> dict[str, object] | None:
     if not claim.get("figure"):
         return None
     stem = (out / "figures" / Path(str(claim["figure"])).name).with_suffix("")
-    return figure(stem, folder, claim.get("caption") or "", claim.get("alt") or "")
-
-
-def _named(check: object) -> object:
-    return check.get("name", check) if isinstance(check, Mapping) else check
+    return figure(stem, folder)
 
 
 def _short(value: object) -> str:
@@ -175,7 +183,9 @@ def _calibrations(report: Mapping[str, object]) -> dict[str, object] | None:
         for family, one in sorted((report.get("families") or {}).items())
     ]
     columns = ["family", "false support", "95 % interval", "planted effects found", "trials of each"]
-    caption = "The same for a net such as the claims of each family train."
+    caption = (
+        "The same for a net such as the claims of each family train; the interval counts trials and seeds."
+    )
     return table(caption, columns, rows, numeric=[1, 2, 3, 4]) if rows else None
 
 

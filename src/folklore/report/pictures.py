@@ -12,16 +12,21 @@ TEXT_WIDTH_PT = 16.0 / 2.54 * 72
 HIGHEST_PT = 17.0 / 2.54 * 72
 
 
-def figure(stem: Path, folder: Path, caption: str = "", alt: str = "") -> dict[str, object] | None:
+def drawn(stem: Path) -> Path:
+    """The file of a figure, whose name may hold a dot."""
+    return stem.with_name(stem.name + ".svg")
+
+
+def figure(stem: Path, folder: Path, caption: str = "") -> dict[str, object] | None:
     """The figure `stem.svg` copied into `folder`, with its width in points; None when there is no such file.
 
-    Without an alternative text of its own it gets that of `stem.txt`; a missing caption repeats it.
+    Its alternative text is that of `stem.txt`; a missing caption repeats it.
     """
-    source = stem.with_name(stem.name + ".svg")
+    source = drawn(stem)
     if not source.is_file():
         return None
     shutil.copyfile(source, folder / source.name)
-    spoken = tidy(alt or _alt(stem))
+    spoken = tidy(_alt(stem))
     return {"path": source.name, "width": _width(source), "alt": spoken, "caption": tidy(caption) or spoken}
 
 

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from folklore.grid import SIX_FACTOR
+from folklore.report.pictures import drawn
 
 SCHEMA = 1
 
 
 def provenance(
-    verdicts: Mapping[str, object], grid: Mapping[str, object], figures: Path
+    verdicts: Mapping[str, object], grid: Mapping[str, object], stems: Sequence[Path]
 ) -> dict[str, object]:
-    """schema, profile, commit, dirty, machine, data (name -> digest), figures (name -> its trace).
+    """schema, profile, commit, dirty, machine, data (name -> digest), figures (name -> its trace) of the files at `stems`.
 
     A trace holds the figure's own sum, the runs behind it (their number, the digest of their sorted keys, a filter for MLflow),
     and for a claim's figure the verdict with its criterion's hash and commit.
     """
     claims = {claim["id"]: claim for claim in verdicts["claims"]}
     shared = {name: verdicts.get(name) for name in ("profile", "commit", "dirty", "machine", "data", "runs")}
-    stems = sorted(path.stem for path in figures.glob("*.svg"))
     traced = {
-        name: _trace(name, claims.get(name), grid) | {"sha256": _sum(figures / f"{name}.svg")}
-        for name in stems
+        stem.name: _trace(stem.name, claims.get(stem.name), grid) | {"sha256": _sum(drawn(stem))}
+        for stem in sorted(stems)
     }
     return {"schema": SCHEMA} | shared | {"figures": traced}
 

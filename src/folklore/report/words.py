@@ -135,15 +135,25 @@ def calibration(report: Mapping[str, object] | None) -> str:
     planted, effect = count(report.get("planted_trials")), number(report.get("planted_effect"))
     return (
         f"The pipeline was tried on itself. In {trials} placebo trials, two identical arms under different "
-        f"names went through the same tuning and the same verdict: {false} of them came out as supported "
-        f"(at most 5 % are allowed). In {planted} trials an effect of {effect} was planted: "
+        f"names went through the same choice of a rate and the same verdict: {false} of them came out as supported "
+        f"(at most 5 % are allowed{_pooled(report)}). In {planted} trials an effect of {effect} was planted: "
         f"{percent(report.get('power'))} of them were found."
         f"{_too_often_fooled(report.get('families') or {})}"
     )
 
 
+def _pooled(report: Mapping[str, object]) -> str:
+    """The interval of the share, and what it counts."""
+    limits = report.get("false_support_interval")
+    if not limits:
+        return ""
+    between = " to ".join(map(percent, limits))
+    seeds = count(report.get("seeds"))
+    return f"; 95 % interval {between}, which counts that all trials draw on the same {seeds} seeds"
+
+
 def _too_often_fooled(families: Mapping[str, Mapping[str, object]]) -> str:
-    """The families in which more placebo claims were supported than 5 %, and than chance explains."""
+    """The families in which more placebo claims were supported than 5 %, and than chance, of trials and of the pool, explains."""
     worse = {name: one for name, one in families.items() if one["false_support_interval"][0] > FALSE_SUPPORT}
     if not worse:
         return ""

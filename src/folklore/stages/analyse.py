@@ -33,7 +33,7 @@ TABLES = ("shares", "factors", "levels", "pairs", "best")
 
 def read_grid(plan: Plan, out: Path) -> pd.DataFrame:
     """Confirmed runs of the six-factor study, one row a run."""
-    frame = Frames(plan, out).study(SIX_FACTOR)
+    frame = Frames(plan, out, {SIX_FACTOR}).study(SIX_FACTOR)
     return frame[frame["phase"] == "confirm"].reset_index(drop=True)
 
 
@@ -104,7 +104,7 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     return {
         "runs": len(keys),
         "run_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
-        "run_query": f"tags.studies LIKE '%{SIX_FACTOR}%'",
+        "run_query": f"tags.studies LIKE '%,{SIX_FACTOR},%'",
     }
 
 

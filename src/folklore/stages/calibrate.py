@@ -11,17 +11,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from folklore.calibration import calibrate
 from folklore.errors import UsageError
 from folklore.files import write_result
 from folklore.grid import Cell, Study
 from folklore.plan import Plan, make_plan
-from folklore.schema import CONF
 from folklore.stages.command import command
 from folklore.stages.jobs import Trainer, run_single_threaded
 from folklore.studies import cells, scaled
+from folklore.study_files import read_placebo
 
 SAMPLES = 16_384
 TRIALS, TOY_TRIALS = 1000, 40
@@ -51,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     run_single_threaded()
     summary, keys = calibrate(cell, profile.placebo_seeds, count, SEED, Trainer(options.out, Quiet()))
     path = place / f"{options.family}.json" if options.family else place.with_suffix(".json")
-    content = {"summary": summary, "run_keys": sorted(keys)}
+    content = {"profile": profile.name, "summary": summary, "run_keys": sorted(keys)}
     write_result(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
     print(
         f"calibration{f' of {options.family}' if options.family else ''}: false support {summary['false_support']:.1%}"
@@ -64,7 +62,7 @@ def placebo(plan: Plan, family: str | None = None) -> Cell:
     """The cell whose seeds stand for two arms that do not differ."""
     levels = {}
     if family is not None:
-        known = OmegaConf.to_container(OmegaConf.load(CONF / "placebo.yaml"))
+        known = read_placebo()
         if family not in known:
             raise UsageError(
                 f"--family={family}: no such family in conf/placebo.yaml; known are {', '.join(known)}"

@@ -9,46 +9,33 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from folklore import study_files
 from folklore.errors import UsageError
+from folklore.files import atomic_write
 from folklore.schema import CONF
+from folklore.stages.command import command
 from folklore.stats.design import Cell, Factors, counts, diagnose, optimise
-from folklore.study_files import read_levels
+from folklore.study_files import GRAPH_FACTORS, read_factors
 
-GRAPH_FACTORS = ("activation", "norm", "batch_size", "optimizer")
 N_GRAPH, PER_GRAPH = 140, 3
 BALANCE = 0.2  # one-way counts may be this far from balanced
 
 
-def read_factors(path: Path) -> dict[str, list[Any]]:
-    """Factor -> levels. Raises UsageError for what cannot be a list of factors."""
-    factors = read_levels(path)
-    for name, levels in factors.items():
-        if len(levels) < 2:
-            raise UsageError(f"{path}: {name}: {levels}: give at least two levels, none of them twice")
-    missing = [name for name in GRAPH_FACTORS if name not in factors]
-    if missing:
-        raise UsageError(f"{path}: {', '.join(missing)}: missing; these factors make the graph cells")
-    if len(factors) == len(GRAPH_FACTORS):
-        raise UsageError(f"{path}: add a factor that is none of {', '.join(GRAPH_FACTORS)}, such as init")
-    return factors
-
-
 def read_cells(path: Path, factors: Factors) -> list[Cell]:
     """Cells of a design file; those with a level that the factors no longer have are left out."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if rows and set(rows[0]) != set(factors):
+    cells = study_files.read_cells(path)
+    if cells and set(cells[0]) != set(factors):
         raise UsageError(
-            f"{path}: columns {sorted(rows[0])} are not the factors {sorted(factors)}; use --fresh"
+            f"{path}: columns {sorted(cells[0])}: allowed are the factors {sorted(factors)}; start anew with --fresh"
         )
-    typed = {f: {str(level): level for level in levels} for f, levels in factors.items()}
-    known = [row for row in rows if all(row[f] in typed[f] for f in factors)]
-    return [{f: typed[f][row[f]] for f in factors} for row in known]
+    known = [cell for cell in cells if all(cell[f] in levels for f, levels in factors.items())]
+    return [{f: cell[f] for f in factors} for cell in known]
 
 
 def write_cells(path: Path, cells: Sequence[Mapping[str, Any]]) -> None:
@@ -56,10 +43,7 @@ def write_cells(path: Path, cells: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, fieldnames=list(cells[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(cells)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    temporary.replace(path)
+    atomic_write(path, text.getvalue())
 
 
 def extend(factors: Factors, kept: Sequence[Cell], *, seed: int, starts: int) -> list[Cell]:
@@ -67,6 +51,11 @@ def extend(factors: Factors, kept: Sequence[Cell], *, seed: int, starts: int) ->
     if kept and all(c > 0 for levels in counts(kept, factors).values() for c in levels.values()):
         return list(kept)
     starts = min(starts, 4) if kept else starts  # few cells are free: more searches find the same
+    most = math.prod(len(factors[name]) for name in GRAPH_FACTORS)
+    if most < N_GRAPH:
+        raise UsageError(
+            f"{', '.join(GRAPH_FACTORS)}: {most} combinations: allowed are levels enough for {N_GRAPH} graph cells"
+        )
     return optimise(factors, GRAPH_FACTORS, N_GRAPH, PER_GRAPH, seed=seed, starts=starts, fixed=kept)
 
 
@@ -85,7 +74,8 @@ def table(diagnosis: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> None:
+    """Status 1 for a design that does not estimate everything."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,18 +87,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--starts", type=int, default=24, help="local searches to choose the best of, 8 s each"
     )
     args = parser.parse_args(argv)
-    try:
-        factors = read_factors(args.factors)
-        kept = [] if args.fresh or not args.cells.is_file() else read_cells(args.cells, factors)
-        cells = extend(factors, kept, seed=args.seed, starts=args.starts)
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return 2
+    factors = read_factors(args.factors)
+    kept = [] if args.fresh or not args.cells.is_file() else read_cells(args.cells, factors)
+    cells = extend(factors, kept, seed=args.seed, starts=args.starts)
     write_cells(args.cells, cells)
     diagnosis = diagnose(cells, factors)
     print(f"{args.cells}: {len(kept)} cells kept, {len(cells) - len(kept)} added\n{table(diagnosis)}")
-    return 0 if diagnosis["rank"] == diagnosis["parameters"] else 1
+    if diagnosis["rank"] != diagnosis["parameters"]:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(main))

@@ -14,13 +14,14 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from folklore.errors import UsageError
 from folklore.frames import Frames
 from folklore.plan import make_plan
 from folklore.report import words
 from folklore.report.build import read_verdicts
-from folklore.report.document import read_grid
+from folklore.report.document import figure_stems, read_grid
 from folklore.report.provenance import provenance
 from folklore.stages.command import command
 
@@ -50,7 +51,7 @@ def explain(argv: Sequence[str]) -> None:
 
 def found(verdicts: Mapping[str, object], out: Path, name: str) -> dict[str, object]:
     """The trace of a figure, with its name."""
-    traces = provenance(verdicts, read_grid(out), out / "figures")["figures"]
+    traces = provenance(verdicts, read_grid(out, verdicts), figure_stems(verdicts, out))["figures"]
     if name not in traces:
         raise UsageError(
             f"{name}: no such figure; allowed are {', '.join(sorted(traces)) or 'none: there are none yet'}"
@@ -113,9 +114,9 @@ def listed(runs: pd.DataFrame) -> pd.DataFrame:
 def table(rows: pd.DataFrame) -> Table:
     built = Table(box=None, pad_edge=False)
     for name in rows.columns:
-        built.add_column(name.replace("_", " "), no_wrap=True)
+        built.add_column(Text(name.replace("_", " ")), no_wrap=True)
     for row in rows.itertuples(index=False):
-        built.add_row(*(str(value) for value in row))
+        built.add_row(*(Text(str(value)) for value in row))
     return built
 
 

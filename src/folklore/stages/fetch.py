@@ -8,30 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from folklore import datasets
-from folklore.errors import UsageError, refused
+from folklore.stages.command import command
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare one data set and say so on one line; 2 when it cannot be had."""
+def main(argv: Sequence[str]) -> None:
+    """Prepare one data set and say so on one line; UsageError when it cannot be had."""
     parser = argparse.ArgumentParser(prog="folklore.stages.fetch", description=__doc__)
     parser.add_argument("name", help=f"one of {', '.join(datasets.names())}")
     parser.add_argument(
         "--root", type=Path, default=Path("results/data"), help="folder of the prepared files"
     )
-    options = parser.parse_args(arguments)
-    try:
-        path = datasets.prepare(options.name, options.root)
-        print(f"{options.name}: {path}, sha256 {datasets.digest(options.name, options.root)}")
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if not (said := refused(error)):
-            raise
-        print(f"error: {said}", file=sys.stderr)
-        return 2
-    return 0
+    options = parser.parse_args(argv)
+    path = datasets.prepare(options.name, options.root)
+    print(f"{options.name}: {path}, sha256 {datasets.digest(options.name, options.root)}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(main))

@@ -39,7 +39,7 @@ class Trainer:
         """Read what the store holds of these keys."""
         held = set(keys) & self.store.keys()
         if held:
-            self.known |= self.store.read(held).to_dict("index")
+            self.known |= self.store.find(held).to_dict("index")
 
     def __call__(self, runs: Sequence[Run]) -> dict[str, dict]:
         unique = {run.key: run for run in runs}
@@ -58,11 +58,21 @@ class Trainer:
         """In stacks; halves of them, which give the same numbers, from where the memory does not hold one."""
         waiting = _even(group, cost.stack_width(group[0]))
         while waiting:
-            if self._fits(waiting[0]):
-                waiting = waiting[1:]
+            first, *rest = waiting
+            missing = self._missing(first)
+            if not missing or self._fits(missing):
+                waiting = rest
             else:
-                width = _half(waiting[0])
-                waiting = [part for stack in waiting for part in _even(stack, width)]
+                width = _half(missing)
+                waiting = [part for stack in (missing, *rest) for part in _even(stack, width)]
+
+    def _missing(self, stack: Sequence[Run]) -> list[Run]:
+        """Those that no other job has trained meanwhile: jobs share runs, and the store was asked before the first stack."""
+        self.load([run.key for run in stack])
+        known = [run for run in stack if run.key in self.known]
+        if known:
+            self.progress.finished(known, trained=False)
+        return [run for run in stack if run.key not in self.known]
 
     def _fits(self, stack: Sequence[Run]) -> bool:
         """Train it, or say that the memory does not hold it."""

@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from folklore import cost, savings
+from folklore.errors import UsageError
 from folklore.frames import Frames
-from folklore.plan import make_plan
+from folklore.plan import Plan, make_plan
 from folklore.stages.command import command
 from folklore.stats.sequential import error_rate, nominal_levels
 from folklore.stats.verdicts import ALPHA
@@ -32,9 +33,24 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args(argv)
     plan = make_plan(options.overrides)
-    found = replayed(Frames(plan, options.out), wanted_claims(plan.config.profile))
+    found = replayed(_frames(plan, options.out), wanted_claims(plan.config.profile))
     atomic_write(options.out / "savings.json", json.dumps(found, indent=1) + "\n")
     show(found, Console(highlight=False))
+
+
+def _frames(plan: Plan, out: Path) -> Frames:
+    """UsageError where there is nothing to replay."""
+    profile = plan.config.profile
+    if not plan.jobs:
+        raise UsageError(
+            f"profile.only=[{','.join(profile.only)}]: these claims train nothing; allowed are some that do, or none of `only` for all"
+        )
+    try:
+        return Frames(plan, out)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{error.filename}: no runs of this profile yet; make them by: snakemake --cores all --config profile={profile.name}"
+        ) from None
 
 
 def replayed(frames: Frames, claims: Sequence) -> dict:

@@ -1,4 +1,4 @@
-"""Figures for slides: `python -m folklore.stages.slides --out results --to reports/slides`, after the report was rendered.
+"""Figures for slides: `python -m folklore.stages.slides --out results --to reports/slides`, after the claims were judged.
 
 Every figure on a page of 16 to 9 with the rule, the verdict, its caption and its source, as NAME.svg and NAME.png (1920 x 1080),
 all of them in slides.pdf; and every table as CSV.
@@ -7,7 +7,6 @@ all of them in slides.pdf; and every table as CSV.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,6 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--to", type=Path, default=Path("reports/slides"), help="folder to write")
     options = parser.parse_args(argv)
     slides(options.out, options.to)
-    shutil.copytree(options.out / "tables", options.to / "tables", dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Mirror finished runs into MLflow: `python -m folklore.stages.track runs 02 --out results profile=laptop`, and at the end `verdicts`.
+"""Mirror finished runs into MLflow: `python -m folklore.stages.track runs --chunk 02 --out results --done FILE profile=laptop`.
+
+At the end `verdicts` in the place of `runs`.
 
 One importer runs at a time, beside the training; the report never waits for it.
 """
@@ -15,13 +17,13 @@ import pandas as pd
 
 from folklore import provenance
 from folklore.choices import read_choices
-from folklore.files import atomic_write
 from folklore.frames import job_runs
 from folklore.grid import SIX_FACTOR
 from folklore.plan import Plan, make_plan
 from folklore.stages.command import command
 from folklore.store import Store
 from folklore.studies import wanted_claims
+from folklore.tracking.marks import write_mark
 
 
 def claims_of(plan: Plan) -> dict[str, list[str]]:
@@ -68,19 +70,21 @@ def cards(plan: Plan) -> dict:
     }
 
 
-def import_chunk(plan: Plan, out: Path, chunk: int) -> str:
+def import_chunk(plan: Plan, out: Path, chunk: int) -> tuple[str, str]:
+    """The runs of one chunk; what was done, and the identity of the database."""
     from folklore.tracking import open_tracker
 
-    counts = open_tracker(None, out).import_runs(frame(plan, out, chunk), cards(plan))
-    return f"{counts.new} new, {counts.retagged} retagged, {counts.known} known"
+    tracker = open_tracker(None, out)
+    counts = tracker.import_runs(frame(plan, out, chunk), cards(plan))
+    return f"{counts.new} new, {counts.retagged} retagged, {counts.known} known", tracker.database
 
 
-def attach_verdicts(plan: Plan, out: Path, pdf: Path) -> str:
-    """Verdicts, figures and the report, on the parent run of every study."""
+def attach_verdicts(plan: Plan, out: Path, pdf: Path) -> tuple[str, str]:
+    """Verdicts, figures and the report, on the parent run of every study; what was done and where, as `import_chunk` says it."""
     from folklore.tracking import open_tracker
 
     tracker, served = open_tracker(None, out), claims_of(plan)
-    verdicts = {v["id"]: v for v in json.loads((out / "verdicts.json").read_text())["claims"]}
+    verdicts = {v["id"]: v for v in json.loads((out / "verdicts.json").read_bytes())["claims"]}
     for study in plan.studies:
         drawn = [out / "figures" / f"{name}.png" for name in served[study.name]]
         if study.name == SIX_FACTOR:
@@ -88,25 +92,31 @@ def attach_verdicts(plan: Plan, out: Path, pdf: Path) -> str:
         tracker.attach(
             study.name, [verdicts[c] for c in served[study.name]], [*drawn, pdf, out / "verdicts.json"]
         )
-    return f"{len(plan.studies)} studies"
+    return f"{len(plan.studies)} studies", tracker.database
 
 
-def main(argv: Sequence[str]) -> None:
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """No positional may be left out before the overrides: Pythons differ in what they then take for it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["runs", "verdicts"])
-    parser.add_argument("chunk", nargs="?", type=int, default=0)
+    parser.add_argument("--chunk", type=int, default=0, help="which part of the runs")
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--pdf", type=Path, default=Path("reports/folklore.pdf"))
     parser.add_argument(
         "--done", type=Path, required=True, help="file that says that this import is complete"
     )
-    options, overrides = parser.parse_known_args(argv)
-    plan = make_plan(overrides)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as profile=smoke")
+    return parser.parse_intermixed_args(argv)
+
+
+def main(argv: Sequence[str]) -> None:
+    options = arguments(argv)
+    plan = make_plan(options.overrides)
     if options.what == "runs":
-        said = import_chunk(plan, options.out, options.chunk)
+        said, database = import_chunk(plan, options.out, options.chunk)
     else:
-        said = attach_verdicts(plan, options.out, options.pdf)
-    atomic_write(options.done, said + "\n")
+        said, database = attach_verdicts(plan, options.out, options.pdf)
+    write_mark(options.done, said, database)
 
 
 if __name__ == "__main__":

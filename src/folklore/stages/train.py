@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from folklore.schema import keys
 from folklore.stages.command import command
 from folklore.stages.jobs import Trainer, check_rows, run_single_threaded
 from folklore.store import Store
+from folklore.tracking.address import VARIABLE, database_file, of_file
 from folklore.validation import KEYS
 
 STUDY = "by-hand"
@@ -100,9 +102,14 @@ def mirror(run: Run, result: dict, profile: str, out: Path) -> str:
     said = "Single runs of `folklore-train`; no claim rests on them."
     card = StudyCard(STUDY, "Runs trained by hand", description=said)
     open_tracker(None, out).import_runs(pd.DataFrame([row]), {STUDY: card})
-    elsewhere = out.resolve() != RESULTS.resolve() and not os.environ.get("MLFLOW_TRACKING_URI")
-    address = f"MLFLOW_TRACKING_URI=sqlite:///{out.resolve() / 'mlflow.db'} " if elsewhere else ""
-    return f'"{run_name(result)}" in experiment {STUDY}; see it by: {address}make ui'
+    return f'"{run_name(result)}" in experiment {STUDY}; see it by: {_where(out)}make ui'
+
+
+def _where(out: Path) -> str:
+    """What `make ui` must be told, as a shell takes it, when the run is not where that looks."""
+    if out.resolve() == RESULTS.resolve() or os.environ.get(VARIABLE):
+        return ""
+    return f"{VARIABLE}={shlex.quote(of_file(database_file(out.resolve())))} "
 
 
 def scores(run: Run, result: dict) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from folklore import verification
 from folklore.claims.base import discover
 from folklore.grid import Study
 from folklore.report import words
-from folklore.report.build import TEMPLATES, read_verdicts
+from folklore.report.build import TEMPLATES, read_verdicts, read_verdicts_file
 from folklore.report.numbers import MISSING, fixed, is_number
 from folklore.stages.command import command
 from folklore.stages.summary import NARROWEST
@@ -37,7 +36,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the results")
     parser.add_argument("--example", type=Path, default=TEMPLATES / "example" / "verdicts.json")
     options = parser.parse_args(argv)
-    there, here = json.loads(options.example.read_text(encoding="utf-8")), read_verdicts(options.out)
+    there = read_verdicts_file(options.example, f"take a committed one: git checkout {options.example}")
+    here = read_verdicts(options.out)
     compared = verification.compare(there, here, timed())
     show(compared, verification.other_data(there, here), Console(highlight=False, width=NARROWEST))
     if not verification.agree(compared):

@@ -1,24 +1,29 @@
-"""The tracker's address: the SQLite file is made once and probed, and what goes wrong is said in one line."""
+"""The tracker's database: the SQLite file is made once, probed and secured, and what goes wrong is said in one line."""
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
+import secrets
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
-from folklore.errors import UsageError
+from folklore.errors import REMEDIES, UsageError, refused
+from folklore.tracking.address import VARIABLE, of_file, without_credentials
+
+# what it throws is told in one line; it would log the whole traceback before
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 LOCK_SECONDS = 5.0
 
@@ -27,31 +32,22 @@ LOCK_SECONDS = 5.0
 def _commit_without_waiting(connection: object, _: object) -> None:
     """A run takes six commits; waiting for the disk at each made two fifths of an import's time.
 
-    In the write-ahead log nothing is lost by that when the process is killed, and a power cut leaves the database sound.
+    In the write-ahead log nothing is lost by that when the process is killed. A power cut leaves the database sound, without its last
+    commits: whoever vouches for them waits for `secure` first.
     """
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous=NORMAL").close()
 
 
-def absolute(uri: str) -> str:
-    """The same SQLite file under one name, whatever the working directory."""
-    path = sqlite_path(uri)
+def secure(path: Path | None) -> None:
+    """Wait until a power cut would not take what was committed to the SQLite file; other trackers (None) see to that themselves.
+
+    What is not in its log is in the file itself: SQLite waits for that before it begins the log anew.
+    """
     if path is None:
-        return uri
-    query = urlsplit(uri).query
-    return f"sqlite:///{path}" + (f"?{query}" if query else "")
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """The file behind a SQLite URI, None for other kinds of tracker."""
-    if not uri.startswith("sqlite:"):
-        return None
-    path = uri.removeprefix("sqlite://").partition("?")[0].removeprefix("/")
-    if path in ("", ":memory:"):
-        raise UsageError(
-            f"MLFLOW_TRACKING_URI={uri}: a database in memory is lost; name a file, sqlite:///FILE"
-        )
-    return Path(path).absolute()
+        return
+    with suppress(FileNotFoundError), Path(f"{path}-wal").open("rb") as log:
+        os.fsync(log.fileno())
 
 
 @contextmanager
@@ -70,8 +66,8 @@ def ready_database(path: Path | None) -> Iterator[None]:
         if not path.exists():
             draft = path.with_name(path.name + ".new")
             # A killed draft, and the log of a deleted database, which SQLite would write into the new one.
-            for leftover in [*path.parent.glob(draft.name + "*"), *path.parent.glob(path.name + "-*")]:
-                leftover.unlink()
+            for leftover in (draft, *_companions(draft), *_companions(path)):
+                leftover.unlink(missing_ok=True)
             _create_database(draft, lock)
             os.link(draft, path)
             draft.unlink()
@@ -79,12 +75,17 @@ def ready_database(path: Path | None) -> Iterator[None]:
         yield
 
 
+def _companions(path: Path) -> list[Path]:
+    """What SQLite keeps beside its file; a person's `mlflow.db-backup` is none of it."""
+    return [Path(f"{path}-{kind}") for kind in ("wal", "shm", "journal")]
+
+
 def _create_database(path: Path, lock: IO[str]) -> None:
     """Create a database by MLflow's own command, in a child that shares the lock.
 
     The child may outlive this process when that is killed; the lock is then held until the child is done.
     """
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
+    command = [sys.executable, "-m", "mlflow", "db", "upgrade", of_file(path)]
     child = subprocess.run(command, capture_output=True, text=True, pass_fds=(lock.fileno(),), check=False)
     if child.returncode:
         said = child.stderr.strip().splitlines() or ["no message"]
@@ -92,6 +93,8 @@ def _create_database(path: Path, lock: IO[str]) -> None:
     # Write-ahead log: readers (the UI) do not stop the importer, and a run costs a quarter less. It is a
     # property of the file and stays with it.
     connection = sqlite3.connect(path)
+    # its identity, see `marks`; SQLite keeps the number for whoever made the file, and MLflow does not use it
+    connection.execute(f"PRAGMA user_version={1 + secrets.randbelow(2**31 - 1)}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
 
@@ -117,14 +120,27 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise UsageError(_message(uri, str(error))) from error
+        machine = refused(error) if isinstance(error, OSError) else None
+        raise UsageError(_message(uri, str(error), machine)) from error
+    except ImportError as error:
+        raise UsageError(_without_driver(uri, error)) from error
 
 
-def _message(uri: str, reason: str) -> str:
+def _message(uri: str, reason: str, machine: str | None = None) -> str:
+    """`machine`: what the machine itself refused, with the remedy."""
     address = without_credentials(uri)
     first = next(iter(reason.strip().splitlines()), "no reason given").replace(uri, address)
-    said = re.sub(r"//[^/@\s]+@", "//", first)[:200]
-    return f"MLflow tracker {address}: {said}. {_remedy(reason, address)} Training results are untouched."
+    said = re.sub(r"//\S*@", "//", first)[:200]
+    told = machine or f"{said}. {_remedy(reason, address)}"
+    return f"MLflow tracker {address}: {told.rstrip('.')}. Training results are untouched."
+
+
+def _without_driver(uri: str, error: ImportError) -> str:
+    driver = "make postgres" if uri.startswith("postgres") else "pip install its driver"
+    return (
+        f"{VARIABLE}={without_credentials(uri)}: {error}; install what Python needs for it ({driver}), or name a tracker"
+        " that is there (http://HOST:PORT, sqlite:///FILE), and run again. Training results are untouched."
+    )
 
 
 def _remedy(reason: str, address: str) -> str:
@@ -136,13 +152,14 @@ def _remedy(reason: str, address: str) -> str:
         "disk is full": "Make room and run again.",
         "disk I/O error": "Make room, or look after the disk, and run again.",
         "readonly": "Make the file and its folder writable, or set MLFLOW_TRACKING_URI to another database.",
+        "unable to open database file": "Make its folder readable and writable, and run again.",
         "not a database": "Move the file away; the next run creates it anew.",
         "no such table: alembic_version": "It is no MLflow database: move the file away and run again.",
+        "unsupported URI": "MLFLOW_TRACKING_URI takes http://HOST:PORT, a database such as"
+        " postgresql+psycopg2://USER@HOST/NAME, or sqlite:///FILE.",
+        "filesystem tracking backend": "Set MLFLOW_TRACKING_URI to http://HOST:PORT or sqlite:///FILE.",
     }
+    # what a child or a server was refused arrives as text
+    remedies |= {os.strerror(code): f"{what.capitalize()}, and run again." for code, what in REMEDIES.items()}
     general = "Check that it is running and reachable, or change MLFLOW_TRACKING_URI, and run again."
     return next((remedy for sign, remedy in remedies.items() if sign in reason), general)
-
-
-def without_credentials(uri: str) -> str:
-    """The URI without user, password and query, any of which may hold a secret."""
-    return re.sub(r"//[^/@]+@", "//", uri).partition("?")[0]

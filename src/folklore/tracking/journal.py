@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,17 +28,22 @@ class Entry:
 class Journal:
     """Append-only JSON lines: what this importer has written to one tracker. State is valid while locked.
 
+    It must never know more than the tracker: its lines are held back until `secure` has come back, which waits until
+    the tracker's own disk holds what they vouch for. A line that is lost by a kill is looked up in the tracker.
+
     Records: {"journal": id}, {"reset": study}, {"settled": study}, {"intent": study, "keys": [...]},
     {"void": key}, {"done": key, "run": run_id, "study": study, "tags": {...}}; the last one of a key counts.
     """
 
     path: Path
+    secure: Callable[[], None]
     id: str = ""
     runs: dict[str, Entry] = field(default_factory=dict)
     flying: dict[str, str] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
     _file: IO[bytes] | None = None
     _read: int = 0
+    _held: list[bytes] = field(default_factory=list)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -47,20 +52,29 @@ class Journal:
         with self.path.open("a+b") as self._file:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             self._catch_up()
-            yield
+            try:
+                yield
+            finally:
+                self._write()
 
     def append(self, record: Mapping[str, Any], *, durable: bool = False) -> None:
         """Write one record; `durable` waits until it would survive a power cut."""
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        self._file.write(line)
-        self._file.flush()
-        if durable:
-            os.fsync(self._file.fileno())
-        self._read += len(line)
+        self._held.append(json.dumps(record, separators=(",", ":")).encode() + b"\n")
         self._apply(record)
+        if durable:
+            self._write()
+            os.fsync(self._file.fileno())
 
     def done(self, key: str, entry: Entry) -> None:
         self.append({"done": key, "run": entry.run_id, "study": entry.study, "tags": entry.tags})
+
+    def _write(self) -> None:
+        self.secure()
+        lines = b"".join(self._held)
+        self._file.write(lines)
+        self._file.flush()
+        self._read += len(lines)
+        self._held.clear()
 
     def _catch_up(self) -> None:
         """Apply what other processes appended; cut off a last line that its writer did not live to finish."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from folklore.errors import UsageError
 CURVE_POINTS = 20
 BATCH_RUNS = 25
 
-# Tags that grow when a run comes to serve further studies; each holds a comma-separated list.
+# Tags that grow when a run comes to serve further studies; each holds a comma-separated list. Of these two the list has commas around
+# it, too: `dropout` is a part of other names, and LIKE '%,dropout,%' is the one filter by which MLflow finds it alone.
 GROWING = ("studies", "claims", "phase", "profile")
+ENCLOSED = ("studies", "claims")
 
 # Row columns that are not parameters. Everything else in a row is a field of the run, so that a new field is
 # mirrored without a change here.
@@ -88,11 +90,17 @@ def _labels(value: Any) -> list[str]:
 
 
 def growing_tags(row: Mapping[str, Any]) -> dict[str, str]:
-    return {name: ",".join(row[name]) for name in GROWING}
+    return {name: _joined(name, row[name]) for name in GROWING}
 
 
-def united(old: str, new: str) -> str:
-    return ",".join(dict.fromkeys(filter(None, [*old.split(","), *new.split(",")])))
+def united(name: str, old: str, new: str) -> str:
+    """The labels of both values of the tag `name`, once each."""
+    return _joined(name, dict.fromkeys(filter(None, [*old.split(","), *new.split(",")])))
+
+
+def _joined(name: str, labels: Iterable[str]) -> str:
+    text = ",".join(labels)
+    return f",{text}," if text and name in ENCLOSED else text
 
 
 def run_tags(row: Mapping[str, Any]) -> dict[str, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -19,8 +19,10 @@ from mlflow.entities import Experiment, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from folklore.errors import UsageError
-from folklore.tracking.database import absolute, explained, ready_database, sqlite_path, without_credentials
+from folklore.tracking.address import DEFAULT, address, scope, sqlite_path
+from folklore.tracking.database import explained, ready_database, secure
 from folklore.tracking.journal import Entry, Journal
+from folklore.tracking.marks import identity
 from folklore.tracking.rows import (
     BATCH_RUNS,
     GROWING,
@@ -79,24 +81,25 @@ def open_tracker(uri: str | None, out: Path) -> Tracker:
     A missing SQLite file is created. Raises UsageError when the tracker cannot be written to.
     """
     out = Path(out).absolute()
-    given = uri or os.environ.get("MLFLOW_TRACKING_URI")
-    address = absolute(given) if given else f"sqlite:///{out / 'mlflow.db'}"
-    # The default database moves with its folder; any other is known by its address.
-    scope = hashlib.sha256(without_credentials(address).encode()).hexdigest()[:12] if given else "default"
-    with explained(address), ready_database(sqlite_path(address)):
-        client = MlflowClient(tracking_uri=address)
+    found, name = address(uri, out), scope(uri, out)
+    file = sqlite_path(found)
+    with explained(found), ready_database(file):
+        client = MlflowClient(tracking_uri=found)
         client.search_experiments(max_results=1)
-    journal = Journal(out / "tracking" / f"{scope}.jsonl")
-    served = urlsplit(address).scheme in ("http", "https")
-    return Tracker(client, address, journal, artifacts=None if served else out / "mlartifacts")
+    journal = Journal(out / "tracking" / f"{name}.jsonl", partial(secure, file))
+    artifacts = None if urlsplit(found).scheme in ("http", "https") else out / "mlartifacts"
+    return Tracker(client, found, journal, artifacts, identity(file) if name == DEFAULT else "")
 
 
 class Tracker:
     """A write-only view of one MLflow tracker. Every method may be repeated, and killed at any moment."""
 
-    def __init__(self, client: MlflowClient, uri: str, journal: Journal, artifacts: Path | None) -> None:
-        """`artifacts`: folder for artifacts, or None where the server keeps them."""
+    def __init__(
+        self, client: MlflowClient, uri: str, journal: Journal, artifacts: Path | None, database: str
+    ) -> None:
+        """`artifacts`: folder for artifacts, or None where the server keeps them. `database`: the default one's identity."""
         self.uri = uri
+        self.database = database
         self._client = client
         self._journal = journal
         self._artifacts = artifacts
@@ -339,7 +342,7 @@ class Tracker:
     def _grown(self, row: Mapping[str, Any]) -> dict[str, str]:
         """The tags of a known run that this row adds to, with their new values."""
         old = self._journal.runs[row["run_key"]].tags
-        joined = {name: united(old[name], value) for name, value in growing_tags(row).items()}
+        joined = {name: united(name, old[name], value) for name, value in growing_tags(row).items()}
         return {name: value for name, value in joined.items() if value != old[name]}
 
     # What hangs on a study's parent run.
@@ -379,7 +382,7 @@ class _Place:
 
 
 def _shared_note(study: str, home: _Place, count: int) -> str:
-    query = f"tags.studies LIKE '%{study}%'"
+    query = f"tags.studies LIKE '%,{study},%'"
     link = f"{_link(home.experiment)}&searchFilter={quote(query)}"
     return f"{count} more runs of this study live in [{home.experiment.tags['folklore.study']}]({link})."
 
