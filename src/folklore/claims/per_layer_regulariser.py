@@ -73,7 +73,7 @@ DESIGN = Study(
         "probe": "input_share-40",
     },
     updates=2000,
-    seconds=55,
+    seconds=60,
     variants=(
         Variant(
             RARE,

@@ -70,7 +70,7 @@ DESIGN = Study(
     fixed={"optimizer": "sgd", "n_train": 1024},
     updates=2000,
     replicates=100,
-    seconds=114,
+    seconds=120,
 )
 FURTHEST = ("L1", "early stopping")  # in the pilot
 CRITERION = Criterion(

@@ -65,7 +65,7 @@ DESIGN = Study(
     updates=1152,
     rates=Rates(center=0.01),
     replicates=64,
-    seconds=147,
+    seconds=165,
     variants=(
         Variant(
             HE, study=_SHORT | {"cells": _cells({"He": "he_normal"}), "rates": Rates(count=5, center=0.01)}
