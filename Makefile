@@ -46,7 +46,6 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 .DEFAULT_GOAL := report
 
 report: cores env
-	@$(PY) -m folklore.recovery
 	$(PY) -m snakemake --cores $(CORES) --config profile=$(PROFILE)
 	@$(PY) -m folklore.stages.summary
 

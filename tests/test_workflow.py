@@ -29,19 +29,6 @@ def test_stale_locks_are_removed(tmp_path: Path) -> None:
     assert not lock.exists()
 
 
-def test_a_second_workflow_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
-    recovery.wait_for_others(tmp_path)  # nobody there
-    holder = _holder(tmp_path)
-    code = f"from pathlib import Path; from folklore import recovery; recovery.wait_for_others(Path({str(tmp_path)!r}))"
-    second = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-    assert "waiting for it to end" in second.stderr.readline()
-    assert second.poll() is None
-    holder.kill()
-    holder.wait()
-    assert second.wait(timeout=20) == 0
-    recovery.wait_for_others(tmp_path)
-
-
 def _holder(folder: Path) -> subprocess.Popen[str]:
     """A living workflow in this folder."""
     held = subprocess.Popen(
@@ -97,7 +84,6 @@ def test_a_file_system_without_locks_is_said_in_one_line_and_nothing_is_mended(
     lock = tmp_path / "locks" / "0.input.lock"
     lock.parent.mkdir()
     lock.touch()
-    recovery.wait_for_others(tmp_path)
     assert not recovery.heal(tmp_path)
     assert lock.exists()
     assert not (tmp_path / recovery.LOCK).read_text(), "a session would end the jobs of another workflow"

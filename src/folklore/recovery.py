@@ -1,6 +1,6 @@
 """Recovery: what a killed workflow leaves in the way, damaged results, and another workflow at work in the same folder.
 
-Light: the Snakefile uses it while it is parsed, and `make report` before it.
+Light: the Snakefile uses it while it is parsed.
 """
 
 from __future__ import annotations
@@ -106,12 +106,6 @@ def _locked(file: IO[str]) -> bool:
     return True
 
 
-def wait_for_others(folder: Path = Path(".snakemake")) -> None:
-    """Come back when no other workflow is at work in this folder, saying so while one is."""
-    with _lock_file(folder) as file:
-        _locked(file)
-
-
 def heal_results(results: Path = Path("results"), reports: Path = Path("reports")) -> list[Path]:
     """Set damaged files aside, so that the workflow misses and makes them; returns where they were."""
     inside = ("data", "tune", "confirm", "calibration", "tables", "figures", "tracking")
@@ -187,17 +181,3 @@ def _made_with(path: Path, results: Path, reports: Path) -> Path:
 def _intact(part: Path) -> bool:
     """A part is named by the first digits of its own sum, see `folklore.store`."""
     return files.sha256(part).startswith(part.stem)
-
-
-def main() -> int:
-    """`python -m folklore.recovery`: wait for other workflows here; the exit status."""
-    try:
-        wait_for_others()
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
