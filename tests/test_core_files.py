@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from folklore import datasets, levels
-from folklore.core import steps
-from folklore.core.networks import Layout, Parameters, initial
+from folklore.core import masks, steps
+from folklore.core.draws import Draws
+from folklore.core.networks import Layout, Parameters, Pass, initial
 from folklore.core.networks import forward as logits_of
 from folklore.core.steps import Rule, make_step, optimizer_state
 from folklore.core.training import train
@@ -121,14 +122,20 @@ def test_a_models_update_is_its_gradient(model: str, norm: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_hidden_unit_of_a_model_can_be_dropped(model: str) -> None:
-    """The anatomy names as many units as dropout silences: with everything dropped, only biases reach the output."""
+def test_every_place_of_a_model_can_be_dropped(model: str) -> None:
+    """The anatomy names as many units as dropout silences: each place for itself, silenced, changes the logits."""
     layout = Layout(INPUTS, CLASSES, 3, 8, "tanh", "none", model)
-    assert layout.anatomy.dropped
     assert len(layout.fans) >= 2
     assert layout.fans[-1][1] == CLASSES
-    results = train(stack(model=model, dropout=0.5), TASK)
-    assert bits(results[0]) != bits(train(stack(model=model, dropout=0.0), TASK)[0])
+    net, draws = initial(layout, ["glorot_normal"] * 2, [1, 2], CPU), Draws([1, 2], [0.5, 0.5], CPU)
+    drawn = masks.units(draws.at(0, 1), 6, layout.anatomy)
+    assert len(drawn) == len(layout.anatomy.dropped) > 0
+    kept = {site: torch.ones_like(factor[0]) for site, factor in drawn.items()}
+    x = torch.rand(2, 6, INPUTS, generator=torch.Generator().manual_seed(0))
+    whole = Pass(layout, net, kept, training=True).logits(x)
+    for site in kept:
+        silenced = kept | {site: torch.zeros_like(kept[site])}
+        assert not torch.allclose(Pass(layout, net, silenced, training=True).logits(x), whole), site
 
 
 @pytest.fixture(scope="module")

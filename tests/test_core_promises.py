@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from folklore import levels
+from folklore.core import training
 from folklore.core.training import Stack, curve_marks, first_bad, train
 from folklore.grid import Run
 
@@ -274,8 +275,17 @@ def test_training_leaves_the_arithmetic_of_its_caller_alone() -> None:
     assert smallest * 1 > 0
 
 
-def test_the_device_is_passed_through() -> None:
-    assert_same(train([BASE], DATA, device="cpu")[0], train([BASE], DATA)[0])
+def test_the_device_is_passed_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.device] = []
+
+    def stack(runs: list[Run], data: object, device: torch.device) -> None:
+        asked.append(device)
+        raise StopIteration
+
+    monkeypatch.setattr(training, "Stack", stack)
+    with pytest.raises(StopIteration):
+        train([BASE], DATA, device="meta")
+    assert asked == [torch.device("meta")]
 
 
 def test_every_tensor_of_a_stack_is_on_the_device() -> None:
