@@ -81,4 +81,4 @@ def test_p_values_name_their_test(equivalence: bool) -> None:
 def test_a_p_value_of_several_tests_is_called_so() -> None:
     entry = {"id": "x", "title": "x", "verdict": "refuted", "effect": 0.1, "p": 1.0, "p_t": 0.001}
     facts = dict(report.view(entry)["facts"])
-    assert facts["p of all that the rule asks for, the largest"] == "1"
+    assert facts["largest p of the rule’s parts"] == "1"

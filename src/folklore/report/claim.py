@@ -207,8 +207,8 @@ def _deciding_p(claim: Claim) -> list[tuple[str, str]]:
     p = claim.get("p")
     if p == claim.get("p_t"):
         return []
-    name = "two one-sided tests" if claim.get("equivalence") else "all that the rule asks for, the largest"
-    return [(f"p of {name}", p_value(p))]
+    name = "p of two one-sided tests" if claim.get("equivalence") else "largest p of the rule’s parts"
+    return [(name, p_value(p))]
 
 
 def _scale(claim: Claim) -> float:
