@@ -280,19 +280,22 @@ MODELS: dict[str, Model] = {
         write=write_weights,
     ),
     "l1-sparsity": Model(
-        {f"L1 {s}": 1 for s in (".0003", ".001", ".003")} | {f"L2 {s}": -1 for s in (".003", ".01", ".03")},
+        {f"L1 {s}": 1 for s in (".001", ".003", ".01")} | {f"L2 {s}": -1 for s in (".01", ".03", ".1")},
         write=write_weights,
     ),
     "l2-first": Model(
-        {f"L2 {s}": 1 for s in (".003", ".01", ".03")} | {f"L1 {s}": -1 for s in (".0003", ".001", ".003")}
+        {f"L2 {s}": 1 for s in (".001", ".003", ".01")} | {f"L1 {s}": -1 for s in (".0003", ".001", ".003")}
     ),
     "l2-shrinkage": Model({"no penalty": -3, "L2 .003": -1, "L2 .01": 1, "L2 .03": 3}, write=write_weights),
     "per-layer-regulariser": Model(
-        {"no penalty": -1, "L2 .01": 1, "L2 .03": 1, "L1 .001": 1, "L1 .003": 1}, write=write_weights
+        {"no penalty": -1}
+        | {f"L2 {s}": 1 for s in (".003", ".01", ".03")}
+        | {f"L1 {s}": 1 for s in (".0003", ".001", ".003")},
+        write=write_weights,
     ),
     "regularisers-similar": Model(
         {f"L1 {s}": 1 for s in (".0003", ".001", ".003")}
-        | {f"{n} updates": -1 for n in ("250", "500", "1,000")}
+        | {f"{n} updates": -1 for n in ("500", "1,000", "1,500")}
     ),
     "activation-ranking": Model({"ReLU": 1, "leaky ReLU": -1, "maxout": -1, "ELU": -1}),
     "adaptive-better": Model({"adam, tuned": 1, "momentum, tuned": -1}),
