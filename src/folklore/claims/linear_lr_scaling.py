@@ -213,7 +213,7 @@ def _by_pair(slopes: pd.DataFrame, found: Estimate) -> tuple[str, ...]:
         f"{low:+.2f} to {high:+.2f}" for low, high in (t_interval(means, 0.9), found.interval90)
     )
     return (
-        f"The {len(mine)} slopes are those of {len(means)} pairs of batch sizes, {len(mine) // len(means)} seeds each, and "
+        f"The {len(mine)} slopes are those of {len(means)} pairs of batch sizes, each with as many seeds, and "
         f"pairs may differ by more than seeds do. 90 % interval over the means of the pairs (n = {len(means)}): {few}; over "
         f"all slopes, which decides: {all_of_them}.",
     )

@@ -12,8 +12,8 @@ the sigmoid.
 The formula is right, but it is not a recipe. Evaluated as it is written, e^a overflows for large a, and for
 very negative a the sum 1 + e^a rounds to 1, so that its logarithm is zero and has lost every digit. In single
 precision, in which nets are trained, both happen early. Libraries use the safe form for that reason. The one that
-we train with, PyTorch's, returns a itself above 20, where the two hardly differ; the largest of the tiny errors in
-our checks come from there.
+we train with, PyTorch's, returns its argument above 20, where the two hardly differ; the largest of the tiny errors
+in our checks come from there.
 
 The rule holds if the formula, computed exactly, is the function that nets use, to one part in a million.
 """
