@@ -91,6 +91,7 @@ WRONG = [
     (["activation=rely"], "activation=rely"),
     (["lr=-1"], "optimizer.lr=-1.0"),
     (["lr=0"], "optimizer.lr=0"),
+    (["lr=-1e-999"], "optimizer.lr=-0.0"),
     (["optimizer.lr=nan"], "optimizer.lr=nan"),
     (["colour=red"], "colour=red"),
     (["norm=batch", "batch_size=1"], "batch_size=1"),

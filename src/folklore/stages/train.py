@@ -62,7 +62,7 @@ def run_by_hand(overrides: Sequence[str]) -> tuple[Run, str]:
     composed = config.compose([f"optimizer.{o}" if o.startswith("lr=") else o for o in overrides])
     run = replace(config.run_of(composed), score_test=True)
     if run.lr <= 0:
-        raise UsageError(f"optimizer.lr={run.lr:g}: allowed is a finite number above 0")
+        raise UsageError(f"optimizer.lr={run.lr!r}: allowed is a finite number above 0")
     return run, composed.profile.name
 
 
