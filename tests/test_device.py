@@ -84,6 +84,7 @@ def test_a_procedures_batches_are_on_the_device(monkeypatch: pytest.MonkeyPatch)
     for procedure in levels.names("procedure"):
         one = named("procedure", procedure)
         there = Stack(stack(procedure=one), TASK, torch.device("meta"))
+        # `meta` holds no numbers: whoever asks for one gets one of these two, and that is as far as a procedure can go there
         with suppress(NotImplementedError, RuntimeError):
             lookup.from_file("procedures", one, "train")(there)
         assert there.batches.x.device.type == "meta", procedure

@@ -143,7 +143,8 @@ class Study:
 
     A cell may fix `lr` (then it is not tuned) or follow another arm's tuned rate by `lr_of` (an arm's label) and `lr_times`.
     Budget of a run: max(samples / batch_size, updates) updates, or `cell_updates` given in the cell as `updates`.
-    tune_on: "val_accuracy", "steps" (to the training loss `target`), or the name of a measure that is better when it is higher.
+    tune_on: "val_accuracy", "steps" (to the training loss `target`), or the name of a measure that is better when it is higher
+    (one whose name ends in `accuracy` counts as chance where the run diverged later).
     half_replicates: replicates, on the main ground, of what half as many rates would have chosen: a headline claim's robustness row.
     seconds: core-seconds that the study may cost in the laptop profile.
     """
