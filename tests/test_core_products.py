@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from folklore import levels
 from folklore.core import batch_norm, machine_code, norms, optimizers, products
 from folklore.core.affine import Back, affine, gradient, input_slopes, multiply, operands
-from folklore.core.updates import Level, numbers_of, slots, update, update_affine, update_by
+from folklore.core.updates import Level, numbers_of, slots, update, update_affine, update_by, update_norm
 
 # below, at and above the sizes of vectors (16), tiles (6 x 64) and blocks of them
 SHAPES = [
@@ -137,14 +139,60 @@ def test_batch_normalisation_is_that_of_double_precision(shape: tuple[int, int, 
     mean = leaves[0].mean(1, keepdim=True)
     variance = (leaves[0] - mean).square().mean(1, keepdim=True)
     expected = (leaves[0] - mean) / (variance + 1e-5).sqrt() * leaves[1] + leaves[2]
-    y, centred, *moments_found = batch_norm.normalised(h, gain, shift, 1e-5)
-    scale = moments_found[2]
-    torch.testing.assert_close(y.double(), expected.detach(), rtol=1e-4, atol=1e-5)
-    for found, right in zip(moments_found[:2], (mean, variance), strict=True):
-        torch.testing.assert_close(found.double(), right.detach(), rtol=1e-5, atol=1e-6)
+    single = [t.requires_grad_() for t in (h, gain, shift)]
+    y, *moments_found = batch_norm.normalised(*single)
+    torch.testing.assert_close(y.double(), expected, rtol=1e-4, atol=1e-5)
+    for found, right in zip(moments_found, (mean, variance), strict=True):
+        torch.testing.assert_close(found.double(), right, rtol=1e-5, atol=1e-6)
     right = torch.autograd.grad(expected, leaves, dy.double())
-    for found, by in zip(batch_norm.slopes(dy, centred, gain, scale), right, strict=True):
+    for found, by in zip(torch.autograd.grad(y, single, dy), right, strict=True):
         torch.testing.assert_close(found.double(), by, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rectify", [False, True])
+def test_a_norm_that_is_updated_on_the_way_is_its_parts_one_by_one(
+    name: str, kind: torch.dtype, rectify: bool
+) -> None:
+    """Norm, ReLU, running moments and the optimizer on gain and shift, over some updates: the same bits from the kernels."""
+    level, shape = getattr(optimizers, name), (3, 7, 85)
+    ones = torch.ones(3, 1, 1, dtype=kind)
+
+    def start() -> tuple[list[list[Tensor]], tuple[Tensor, Tensor]]:
+        tensors = [1 + draw(3, 1, 85, seed=3).to(kind), draw(3, 1, 85, seed=4).to(kind)]
+        return [[w, *(torch.zeros_like(w) for _ in slots(level))] for w in tensors], (0 * ones + 1, 2 * ones)
+
+    def numbers(t: float) -> Tensor:
+        return numbers_of(level, 0.01 * ones, 0.9 * ones, 0.1 * ones, t)
+
+    (one, known), (other, running) = start(), start()
+    known, running = (tuple(m.repeat(1, 1, 85) for m in moments) for moments in (known, running))
+    for t in (1.0, 2.0, 3.0):
+        h, dy = draw(*shape, seed=int(t)).to(kind), draw(*shape, seed=int(t) + 5).to(kind)
+        leaves = [h.clone().requires_grad_(), *(tensors[0].clone().requires_grad_() for tensors in one)]
+        y, mean, variance = batch_norm.normalised(*leaves)
+        slopes = torch.autograd.grad(y, leaves, dy)
+        batch_norm.move(known, mean, variance, 7)
+        for tensors, g in zip(one, slopes[1:], strict=True):
+            update_by(level, tensors, numbers(t), t, g)
+
+        h.requires_grad_()
+        receive = partial(update_norm, level, *other, numbers(t), t)
+        fused = batch_norm.moving(h, other[0][0], other[1][0], running, receive, rectify=rectify)
+        (back,) = torch.autograd.grad(fused, h, dy)
+        assert torch.equal(fused, torch.relu(y) if rectify else y)
+        assert torch.equal(back, slopes[0])
+        for ours, theirs in zip([*other[0], *other[1]], [*one[0], *one[1]], strict=True):
+            assert torch.equal(ours, theirs)
+        for ours, theirs in zip(running, known, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=3e-7, atol=1e-7)  # torch's lerp may round once less
+
+
+def test_a_norm_refuses_what_its_kernels_cannot_read() -> None:
+    h, wrong = draw(2, 4, 8, seed=1), torch.ones(2, 1, 9)
+    with pytest.raises(ValueError, match="without gaps"):
+        batch_norm.normalised(h, wrong, wrong)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -248,10 +248,10 @@ def _averaged(batches: torch.Tensor) -> float:
     """What the moving average adds to a variance of 0 in one update, mean over all batches (n, m), per unit of weight."""
     import torch
 
-    from folklore.core import networks, norms
+    from folklore.core import batch_norm, networks, norms
 
     zero, one = torch.zeros(len(batches), 1, 1).double(), torch.ones(len(batches), 1, 1).double()
     _, seen = norms.batch(batches[:, :, None], one, zero, None)
     net = networks.Parameters([], [], [], [], [(zero.clone(), zero.clone())])
     networks.update_running(net, [(0, seen, batches.shape[1])])
-    return float(net.running[0][1].mean()) / networks.RUNNING_WEIGHT
+    return float(net.running[0][1].mean()) / batch_norm.RUNNING_WEIGHT

@@ -148,7 +148,8 @@ def _enumerated(rows: int) -> tuple[float, float, float, float]:
     the root of the variance with m - 1."""
     import torch
 
-    from folklore.core.networks import RUNNING_WEIGHT, Parameters, update_running
+    from folklore.core.batch_norm import RUNNING_WEIGHT
+    from folklore.core.networks import Parameters, update_running
     from folklore.core.norms import batch
 
     numbers = torch.tensor([-2.0, -0.5, 0.0, 1.0, 4.0], dtype=torch.float64)
@@ -182,7 +183,7 @@ def _sigma_share_by_integral(rows: int) -> float:
 
 def _bias() -> Table:
     """What averages settle at, as shares of the set's sigma, and how much is averaged."""
-    from folklore.core.networks import RUNNING_WEIGHT
+    from folklore.core.batch_norm import RUNNING_WEIGHT
     from folklore.stats.findings import Table
 
     batches = (2 - RUNNING_WEIGHT) / RUNNING_WEIGHT  # of equal weight that are as noisy as the moving average

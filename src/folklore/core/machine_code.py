@@ -171,6 +171,10 @@ class Code:
         """One float, in all lanes."""
         return Vector(self, self.splat(self.builder.load(self._pointer(address), typ=_F32)))
 
+    def whole(self, value: ir.Value) -> Vector:
+        """A whole number, in all lanes."""
+        return Vector(self, self.splat(self.builder.sitofp(value, _F32)))
+
     def load(self, address: ir.Value, mask: ir.Value | None = None) -> Vector:
         """Zero where the mask is not set."""
         pointer = self._pointer(address)

@@ -14,10 +14,8 @@ from torch import Tensor
 from folklore.core import activations, initializers, lookup, norms
 from folklore.core.affine import affine
 from folklore.core.ahead import mapped, sent
-from folklore.core.norms import Moments
+from folklore.core.batch_norm import Moments, move
 from folklore.core.randomness import generator
-
-RUNNING_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
@@ -177,8 +175,6 @@ def forward(layout: Layout, parameters: Parameters, x: Tensor, *, training: bool
 
 
 def update_running(parameters: Parameters, seen: Sequence[tuple[int, Moments, int]]) -> None:
-    """In place: moving averages of mean and unbiased variance, weight .1, as `torch.nn.BatchNorm1d` keeps them."""
-    for i, (batch_mean, batch_variance), rows in seen:
-        mean, variance = parameters.running[i]
-        mean.lerp_(batch_mean.detach(), RUNNING_WEIGHT)
-        variance.lerp_(batch_variance.detach() * (rows / (rows - 1)), RUNNING_WEIGHT)
+    """Moves the running moments of every place by what it has seen."""
+    for i, moments, rows in seen:
+        move(parameters.running[i], *moments, rows)

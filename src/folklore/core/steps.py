@@ -14,11 +14,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from folklore.core import activations, optimizers
+from folklore.core import activations, lookup, norms, optimizers
 from folklore.core.affine import Back, affine, gradient, input_slopes, relu
+from folklore.core.batch_norm import moving
 from folklore.core.losses import cross_entropy_slope
 from folklore.core.networks import Layout, Parameters, Pass, update_running
-from folklore.core.updates import numbers_of, slots, update, update_affine, update_by
+from folklore.core.updates import numbers_of, slots, update, update_affine, update_by, update_norm
 
 State = list[list[Tensor]]
 Hyper = dict[str, Tensor]
@@ -51,9 +52,9 @@ def optimizer_state(optimizer: str, trained: list[Tensor]) -> State:
 def make_step(layout: Layout, rule: Rule) -> Step:
     """A function that makes one update in place and returns the losses (R,) before it.
 
-    Weights and biases are updated inside the backward pass, as soon as the layer before has its slopes: nothing is kept, and no
-    gradient is written out, except that of masked weights. Where a pass uses weights more than once, or gradients are clipped, the
-    updates wait for the end of the backward pass.
+    Weights, biases, and gains and shifts of batch norms are updated inside the backward pass, as soon as the layer before has its slopes:
+    nothing is kept, and no gradient is written out, except that of masked weights. Where a pass uses weights more than once, or gradients are
+    clipped, the updates wait for the end of the backward pass.
     """
 
     def step(parameters, state, hyper, x, y, factors, t):
@@ -73,21 +74,28 @@ def make_step(layout: Layout, rule: Rule) -> Step:
 
 
 class _TrainedPass(Pass):
-    """A pass in training: maps are updated as the backward pass comes to them, and ReLU is part of the maps around it."""
+    """A pass in training: maps and batch norms are updated as the backward pass comes to them, and ReLU is part of what is around it."""
 
     def __init__(self, layout: Layout, parameters: Parameters, factors: Factors, update: _Update) -> None:
         super().__init__(layout, parameters, factors, training=True)
         self.update, self.rectifies = update, getattr(activations, layout.activation) is activations.relu
+        self.moves = lookup.function(norms, layout.norm) is norms.batch and not update.waits
         self.rectified: Tensor | None = None
 
     def linear(self, i: int, h: Tensor) -> Tensor:
         return self.update.linear(i, h, rectified=h is self.rectified)
 
+    def norm(self, i: int, h: Tensor, *, rectify: bool = False) -> Tensor:
+        if self.moves and h.requires_grad:
+            return self.update.norm(i, h, rectify=rectify)
+        h = super().norm(i, h)
+        return relu(h) if rectify else h
+
     def hidden(self, i: int, h: Tensor) -> Tensor:
         if not self.rectifies:
             return super().hidden(i, h)
         if self.parameters.gains:
-            above = relu(self.norm(i, self.linear(i, h)))
+            above = self.norm(i, self.linear(i, h), rectify=True)
         else:
             above = self.update.linear(i, h, rectified=h is self.rectified, rectify=True)
         # what dropout leaves of it is above zero where it was: factors are 0 or above
@@ -131,8 +139,14 @@ class _Update:
         receive = partial(self._receive, i, weights.detach())
         return affine(h, weights, bias, receive, rectify=rectify, rectified=rectified)
 
+    def norm(self, i: int, h: Tensor, *, rectify: bool) -> Tensor:
+        """The batch norm at place i, which moves its running moments, and whose backward pass updates it."""
+        parameters = self.parameters
+        gain, shift, running = parameters.gains[i], parameters.shifts[i], parameters.running[i]
+        return moving(h, gain, shift, running, partial(self._receive_norm, i), rectify=rectify)
+
     def finish(self) -> None:
-        """What waits for the end of the backward pass: shared or clipped weights; gains and shifts, which autograd gave gradients."""
+        """What waits for the end of the backward pass: shared or clipped weights; gains and shifts that autograd gave gradients."""
         factors = {i: tuple(map(_joined, zip(*pairs, strict=True))) for i, pairs in self.waiting.items()}
         if self.rule.clips:
             factors = self._clipped(factors)
@@ -162,6 +176,13 @@ class _Update:
         else:
             self._masked(i, inputs, slopes)
         return found
+
+    def _receive_norm(self, i: int, slopes: Tensor, centred: Tensor, scale: Tensor) -> Tensor:
+        """The backward pass of the batch norm at place i."""
+        parameters, states = self.parameters, self.state[2 * len(self.parameters.weights) :]
+        gain = [parameters.gains[i], *states[i]]
+        shift = [parameters.shifts[i], *states[i + len(parameters.gains)]]
+        return update_norm(self.level, gain, shift, self.numbers, self.t, slopes, centred, scale)
 
     def _clipped(self, factors: dict[int, tuple[Tensor, Tensor]]) -> dict[int, tuple[Tensor, Tensor]]:
         """Gradients scaled down to the norm `clip` (R, 1, 1) where a run's is larger, as `torch.nn.utils.clip_grad_norm_`; 0: left alone."""

@@ -25,6 +25,8 @@ from folklore.core.affine import (
     operands,
     scratch_for,
 )
+from folklore.core.batch_norm import slopes as norm_slopes
+from folklore.core.batch_norm import slopes_and_update
 from folklore.core.machine_code import Code, Vector, new_code
 from folklore.core.products import ROWS, Kernel, Place, Product, kernel
 
@@ -91,6 +93,28 @@ def update_affine(
     found = input_slopes(slopes, weights[0], inputs, back)
     update(level, weights, numbers[0], t, inputs, slopes)
     update(level, bias, numbers[1], t, None, slopes)
+    return found
+
+
+def update_norm(
+    level: Level,
+    gain: list[Tensor],
+    shift: list[Tensor],
+    numbers: Tensor,
+    t: float,
+    slopes: Tensor,
+    centred: Tensor,
+    scale: Tensor,
+) -> Tensor:
+    """Gain and shift of a batch norm, both (R, 1, H), then their state, by `update`; before, the slopes of its inputs (R, B, H).
+
+    centred (R, B, H) and scale (R, 1, H): see `folklore.core.batch_norm`.
+    """
+    if _by_kernels(level, *gain, *shift, slopes, centred):
+        return slopes_and_update(_product(level), gain, shift, numbers, slopes, centred, scale)
+    found, *gradients = norm_slopes(slopes, centred, gain[0], scale)
+    for tensors, g in zip((gain, shift), gradients, strict=True):
+        update_by(level, tensors, numbers, t, g)
     return found
 
 

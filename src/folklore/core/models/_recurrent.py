@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from folklore.core.batch_norm import Moments
 from folklore.core.networks import Anatomy, Layout, Pass
-from folklore.core.norms import Moments
 
 READ = 2  # inputs a step
 Seen = tuple[int, Moments, int]
