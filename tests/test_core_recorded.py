@@ -15,6 +15,7 @@ from torch import Tensor
 from folklore import levels
 from folklore.core import training
 from folklore.core.recorded import BEFORE, Recorded
+from folklore.core.steps import make_step
 from folklore.core.training import Stack, train
 from plain_nets import BASE as SMALL
 from test_core_promises import DATA, assert_same, stack_of, with_dropout
@@ -52,7 +53,9 @@ class Recorder:
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """Every step of a stack is recorded, as on a GPU."""
     found = Recorder()
-    monkeypatch.setattr(training, "updating", lambda step, device: Recorded(step, found))
+    monkeypatch.setattr(
+        training, "updating", lambda layout, rule, _: Recorded(make_step(layout, rule), found)
+    )
     return found
 
 

@@ -204,6 +204,7 @@ def _stored_above(code: Code, found: Vector, place: Place) -> None:
     place.store(code, 0, found.zero_where("<=", place.load(code, 1)))
 
 
+FORWARD = {rectify: Product(_rectifying_end if rectify else _affine_end) for rectify in (False, True)}
 BACK = {
     Back.SLOPES: Product(_stored, transposed=True),
     Back.RECTIFIED: Product(_stored_above, operands=2, transposed=True),
@@ -212,7 +213,7 @@ BACK = {
 
 @cache
 def _forward(rectify: bool) -> Kernel:
-    return kernel(Product(_rectifying_end if rectify else _affine_end))
+    return kernel(FORWARD[rectify])
 
 
 @cache

@@ -15,7 +15,7 @@ from llvmlite import ir
 from torch import Tensor
 
 from folklore.core.affine import in_registers
-from folklore.core.machine_code import FLOAT, VECTOR, Code, Vector, compiled
+from folklore.core.machine_code import FLOAT, VECTOR, Code, Compiled, Vector, compiled, over_runs
 from folklore.core.products import Place, Product
 
 EPS = 1e-5
@@ -54,7 +54,7 @@ def slopes(dy: Tensor, centred: Tensor, gain: Tensor, scale: Tensor) -> tuple[Te
     dy, gain = dy.contiguous(), gain.contiguous()
     if in_registers(dy, centred, gain):
         dh, d_gain, d_shift = torch.empty_like(dy), torch.empty_like(gain), torch.empty_like(gain)
-        _call(_backward(None), [dy, centred, dh], [scale, gain, d_gain, d_shift])
+        _call(backward_part(None), [dy, centred, dh], [scale, gain, d_gain, d_shift])
         return dh, d_gain, d_shift
     rows = dy.shape[1]
     d_gain = (dy * centred).sum(dim=1, keepdim=True)
@@ -77,7 +77,7 @@ def slopes_and_update(
     update: whose end an element's gradient is given to. numbers (R, n): what it needs of a run. For kernels only.
     """
     dh = torch.empty_like(dy)
-    _call(_backward(update), [dy, centred, dh], [scale, *gain, *shift], numbers)
+    _call(backward_part(update), [dy, centred, dh], [scale, *gain, *shift], numbers)
     return dh
 
 
@@ -105,7 +105,7 @@ class _Moving(torch.autograd.Function):
         ctx.receive, h = receive, h.contiguous()
         if in_registers(h, gain, shift, *running):
             y, centred, scale = torch.empty_like(h), torch.empty_like(h), torch.empty_like(gain)
-            _call(_forward(moves=True, rectify=rectify), [h, y, centred], [gain, shift, scale, *running])
+            _call(forward_part(moves=True, rectify=rectify), [h, y, centred], [gain, shift, scale, *running])
         else:
             y, centred, scale, mean, variance = _scaled(h, gain, shift)
             move(running, mean, variance, h.shape[1])
@@ -123,7 +123,7 @@ def _scaled(h: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
     if in_registers(h, gain, shift):
         h, gain, shift = h.contiguous(), gain.contiguous(), shift.contiguous()
         y, centred, *rows = (torch.empty_like(like) for like in (h, h, gain, gain, gain))
-        _call(_forward(moves=False, rectify=False), [h, y, centred], [gain, shift, *rows])
+        _call(forward_part(moves=False, rectify=False), [h, y, centred], [gain, shift, *rows])
         return y, centred, *rows
     mean = h.mean(dim=1, keepdim=True)
     centred = h - mean
@@ -134,15 +134,15 @@ def _scaled(h: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
 
 
 def _call(
-    kernel: Callable[..., None], matrices: list[Tensor], rows: list[Tensor], numbers: Tensor | None = None
+    of_one_run: Compiled, matrices: list[Tensor], rows: list[Tensor], numbers: Tensor | None = None
 ) -> None:
-    """A kernel on (R, B, H) and (R, 1, H) tensors without gaps, the only ones that it can read: ValueError."""
+    """For every run, on (R, B, H) and (R, 1, H) tensors without gaps, the only ones that it can read: ValueError."""
     runs, height, width = matrices[0].shape
     for like, tensors in (((runs, height, width), matrices), ((runs, 1, width), rows)):
         if not all(t.shape == like and t.is_contiguous() for t in tensors):
             raise ValueError(f"a kernel takes tensors {like} without gaps only")
     beside = (0, 0) if numbers is None else (numbers.data_ptr(), FLOAT * numbers.stride(0))
-    kernel(runs, height, width, *beside, *(t.data_ptr() for t in (*matrices, *rows)))
+    _kernel(of_one_run)(runs, height, width, *beside, *(t.data_ptr() for t in (*matrices, *rows)))
 
 
 @dataclass(frozen=True)
@@ -196,38 +196,40 @@ class _Panel:
         return [self.code.at(address, self.code.int(VECTOR * j)) for j in range(len(self.masks))]
 
 
-def _written(
-    matrices: int, rows: int, body: Callable[[_Panel], None], numbers: int = 0
-) -> Callable[..., None]:
-    """A kernel of runs, height, width, the address of the first run's numbers and the bytes between them, and the addresses of
+def _written(matrices: int, rows: int, body: Callable[[_Panel], None], numbers: int = 0) -> Compiled:
+    """A function of a run's number, height, width, the address of the first run's numbers and the bytes between them, and the addresses of
     (R, height, width) and (R, 1, width) tensors.
     """
 
     def write(code: Code, arguments: Sequence[ir.Value]) -> None:
-        runs, height, width, beside, apart, *starts = arguments
+        run, height, width, beside, apart, *starts = arguments
         row_bytes = code.times(width, FLOAT)
         size = code.times(row_bytes, height)
-        with code.counting(code.int(0), runs, 1) as run:
-            own = code.at(beside, code.times(apart, run))
-            taken = [code.number(code.at(own, code.int(FLOAT * i))) for i in range(numbers)]
+        own = code.at(beside, code.times(apart, run))
+        taken = [code.number(code.at(own, code.int(FLOAT * i))) for i in range(numbers)]
 
-            def panel(first: ir.Value, vectors: int, tail: ir.Value | None) -> None:
-                column = code.times(first, FLOAT)
-                there = [
-                    code.at(start, code.times(size if i < matrices else row_bytes, run), column)
-                    for i, start in enumerate(starts)
-                ]
-                masks = [*[None] * (vectors - 1), None if tail is None else code.first_lanes(tail)]
-                split = there[:matrices], there[matrices:]
-                body(_Panel(code, height, row_bytes, *split, own, taken, column, masks))
+        def panel(first: ir.Value, vectors: int, tail: ir.Value | None) -> None:
+            column = code.times(first, FLOAT)
+            there = [
+                code.at(start, code.times(size if i < matrices else row_bytes, run), column)
+                for i, start in enumerate(starts)
+            ]
+            masks = [*[None] * (vectors - 1), None if tail is None else code.first_lanes(tail)]
+            split = there[:matrices], there[matrices:]
+            body(_Panel(code, height, row_bytes, *split, own, taken, column, masks))
 
-            code.across(width, _SIDE_BY_SIDE, panel)
+        code.across(width, _SIDE_BY_SIDE, panel)
 
-    return compiled(write, 5 + matrices + rows).call
+    return compiled(write, 5 + matrices + rows)
 
 
 @cache
-def _forward(*, moves: bool, rectify: bool) -> Callable[..., None]:
+def _kernel(of_one_run: Compiled) -> Callable[..., None]:
+    return over_runs(of_one_run)
+
+
+@cache
+def forward_part(*, moves: bool, rectify: bool) -> Compiled:
     """Of matrices h, y, centred and rows gain, shift, scale, mean, variance; moves: these two are running ones."""
 
     def body(panel: _Panel) -> None:
@@ -276,7 +278,7 @@ def _moved(known: Sums, seen: Sums) -> Sums:
 
 
 @cache
-def _backward(update: Product | None) -> Callable[..., None]:
+def backward_part(update: Product | None) -> Compiled:
     """Of matrices dy, centred, dh and rows scale, gain, its gradient, that of shift; or, in an update, scale and the operands of both."""
     count = update.operands if update else 1
 

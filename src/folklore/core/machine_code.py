@@ -9,14 +9,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from llvmlite import binding, ir
 
 LANES = 16  # floats of a vector; the compiler splits it where registers are shorter
-FLOAT, VECTOR = 4, 4 * LANES  # bytes
+FLOAT, INTEGER, VECTOR = 4, 8, 4 * LANES  # bytes
 _I1, _I32, _I64, _F32 = (*map(ir.IntType, (1, 32, 64)), ir.FloatType())
 _VEC, _MASK = ir.VectorType(_F32, LANES), ir.VectorType(_I1, LANES)
 _PTR = ir.PointerType()
@@ -175,6 +175,13 @@ class Code:
         """A whole number, in all lanes."""
         return Vector(self, self.splat(self.builder.sitofp(value, _F32)))
 
+    def integer(self, address: ir.Value) -> ir.Value:
+        """The whole number of INTEGER bytes there."""
+        return self.builder.load(self._pointer(address), typ=_I64)
+
+    def put(self, integer: ir.Value, address: ir.Value) -> None:
+        self.builder.store(integer, self._pointer(address))
+
     def load(self, address: ir.Value, mask: ir.Value | None = None) -> Vector:
         """Zero where the mask is not set."""
         pointer = self._pointer(address)
@@ -193,9 +200,11 @@ class Code:
         store = self._declared("masked.store", ir.VoidType(), [_VEC, _PTR, _I32, _MASK], ".p0")
         self.builder.call(store, [vector.value, pointer, ir.Constant(_I32, FLOAT), mask])
 
-    def call(self, function: Compiled, arguments: Sequence[ir.Value]) -> None:
-        kind = _type_with(function.arguments).as_pointer()
-        self.builder.call(self.builder.inttoptr(self.int(function.address), kind), arguments)
+    def call(self, address: ir.Value | int, arguments: Sequence[ir.Value]) -> None:
+        """A function by its address."""
+        kind = _type_with(len(arguments)).as_pointer()
+        at = address if isinstance(address, ir.Value) else self.int(address)
+        self.builder.call(self.builder.inttoptr(at, kind), arguments)
 
     def intrinsic(self, name: str, *arguments: Vector) -> Vector:
         """Of LLVM: "fma" (a b + c, rounded once), "sqrt"."""
@@ -222,7 +231,7 @@ class Compiled:
 
     address: int
     arguments: int
-    call: Callable[..., None]
+    call: Callable[..., None] = field(compare=False)
 
 
 def compiled(write: Callable[[Code, Sequence[ir.Value]], None], arguments: int) -> Compiled:
@@ -232,6 +241,33 @@ def compiled(write: Callable[[Code, Sequence[ir.Value]], None], arguments: int) 
     code.builder.ret_void()
     address = _machine_code(str(code.builder.module))
     return Compiled(address, arguments, ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address))
+
+
+def over_runs(*parts: Compiled) -> Callable[..., None]:
+    """A function of the number of runs, then each part's arguments but its first, which is the number of a run.
+
+    For every run it calls the parts one after the other, so that the run's matrices stay in the cache.
+    """
+
+    def write(code: Code, arguments: Sequence[ir.Value]) -> None:
+        runs, *rest = arguments
+        with code.counting(code.int(0), runs, 1) as run:
+            for part in parts:
+                own, rest = rest[: part.arguments - 1], rest[part.arguments - 1 :]
+                code.call(part.address, [run, *own])
+
+    return compiled(write, 1 + sum(part.arguments - 1 for part in parts)).call
+
+
+@cache
+def of_list(part: Compiled) -> Compiled:
+    """The same function of one address, where its arguments lie one behind the other."""
+
+    def write(code: Code, arguments: Sequence[ir.Value]) -> None:
+        places = (code.at(arguments[0], code.int(INTEGER * i)) for i in range(part.arguments))
+        code.call(part.address, [code.integer(place) for place in places])
+
+    return compiled(write, 1)
 
 
 def new_code(arguments: int = 0) -> Code:

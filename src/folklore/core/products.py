@@ -16,7 +16,17 @@ from functools import cache, partial
 
 from llvmlite import ir
 
-from folklore.core.machine_code import FLOAT, LANES, VECTOR, Code, Compiled, Vector, compiled, wide_registers
+from folklore.core.machine_code import (
+    FLOAT,
+    LANES,
+    VECTOR,
+    Code,
+    Compiled,
+    Vector,
+    compiled,
+    over_runs,
+    wide_registers,
+)
 
 ROWS = (6, 4, 2, 1)  # of tiles, the tallest that fits first
 _ARGUMENTS = ("a", "a_run", "a_row", "a_column", "b", "b_run", "b_row", "m", "k", "n", "beside", "beside_run")
@@ -67,25 +77,19 @@ class Product:
 
 
 def kernel(*products: Product) -> Kernel:
-    """A compiled function that makes the products for every run, one after the other, so that a run's matrices stay in the cache.
+    """A compiled function that makes the products for every run, one after the other.
 
     Its arguments: the number of runs, then for each product addresses, strides in bytes and counts as _ARGUMENTS names them, the addresses
     of the operands and that of the scratch.
     """
-
-    def write(code: Code, arguments: Sequence[ir.Value]) -> None:
-        runs, *rest = arguments
-        with code.counting(code.int(0), runs, 1) as run:
-            for product in products:
-                own, rest = rest[: product.arguments], rest[product.arguments :]
-                code.call(_of_one_run(product), [run, *own])
-
-    return compiled(write, 1 + sum(product.arguments for product in products)).call
+    return over_runs(*map(of_one_run, products))
 
 
 @cache
-def _of_one_run(product: Product) -> Compiled:
-    """The product of the run whose number comes first. Kernels share it: to compile one takes a third of a second."""
+def of_one_run(product: Product) -> Compiled:
+    """The product of the run whose number comes first, then arguments as `kernel` has them. Kernels share it: to compile one takes a third of
+    a second.
+    """
 
     def write(code: Code, arguments: Sequence[ir.Value]) -> None:
         run, *own = arguments

@@ -8,7 +8,6 @@ its losses beside them: within a block the processor does nothing but ask for th
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,11 +23,6 @@ Update = Callable[[], None]
 Record = Callable[
     [Update], Update
 ]  # a function that makes the same update again, on the same tensors, whenever it is called
-
-
-def updating(step: Step, device: torch.device) -> Updates:
-    """How a device makes the updates of blocks: a processor calls the step each time."""
-    return Recorded(step, as_graph) if device.type == "cuda" else partial(one_by_one, step)
 
 
 class Recorded:

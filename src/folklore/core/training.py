@@ -15,9 +15,9 @@ from folklore.core.batches import Batches
 from folklore.core.blocks import Block
 from folklore.core.draws import Draws
 from folklore.core.evaluation import gradient_norms, scores
+from folklore.core.making import updating
 from folklore.core.networks import Layout, Pass, initial
-from folklore.core.recorded import updating
-from folklore.core.steps import Rule, make_step, optimizer_state
+from folklore.core.steps import Rule, optimizer_state
 
 # inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory (on a GPU, for 1 GiB of it)
 BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}
@@ -128,8 +128,7 @@ class Stack:
 
     @rule.setter
     def rule(self, rule: Rule) -> None:
-        self._rule, step = rule, make_step(self.layout, rule)
-        self._updates = updating(step, self.device)
+        self._rule, self._updates = rule, updating(self.layout, rule, self.device)
 
     def train(self, tick: Callable[[float], None]) -> list[dict]:
         """All updates as the runs' procedure makes them, then the final scores."""

@@ -31,7 +31,7 @@ from folklore.core.machine_code import Code, Vector, new_code
 from folklore.core.products import ROWS, Kernel, Place, Product, kernel
 
 Level = Callable[..., tuple]
-_ROW = (1,)  # the tiles of a bias
+ROW = (1,)  # the tiles of a bias
 # an update's numbers; from the last on 1 - base ** t for each base that the level asks for
 _LR, _MOMENTUM, _DECAY, _POWERS = range(4)
 
@@ -111,7 +111,7 @@ def update_norm(
     centred (R, B, H) and scale (R, 1, H): see `folklore.core.batch_norm`.
     """
     if _by_kernels(level, *gain, *shift, slopes, centred):
-        return slopes_and_update(_product(level), gain, shift, numbers, slopes, centred, scale)
+        return slopes_and_update(update_product(level), gain, shift, numbers, slopes, centred, scale)
     found, *gradients = norm_slopes(slopes, centred, gain[0], scale)
     for tensors, g in zip((gain, shift), gradients, strict=True):
         update_by(level, tensors, numbers, t, g)
@@ -131,11 +131,11 @@ def update_by(level: Level, tensors: list[Tensor], numbers: Tensor, t: float, g:
 
 
 def _by_kernels(level: Level, *tensors: Tensor) -> bool:
-    return in_registers(*tensors) and _writes(level)
+    return in_registers(*tensors) and writes(level)
 
 
 @cache
-def _writes(level: Level) -> bool:
+def writes(level: Level) -> bool:
     """Whether the level can be written as code: it does no more than vectors can."""
     bases, one = _bases(level), new_code().vector(1.0)
     if bases is None:
@@ -154,21 +154,22 @@ def _operands(tensors: list[Tensor], numbers: Tensor, inputs: Tensor | None, slo
 
 @cache
 def _updating(level: Level) -> Kernel:
-    return kernel(_product(level))
+    return kernel(update_product(level))
 
 
 @cache
 def _updating_both(level: Level) -> Kernel:
-    return kernel(_product(level), _product(level, _ROW))
+    return kernel(update_product(level), update_product(level, ROW))
 
 
 @cache
 def _backward(level: Level, back: Back) -> Kernel:
-    return kernel(BACK[back], _product(level), _product(level, _ROW))
+    return kernel(BACK[back], update_product(level), update_product(level, ROW))
 
 
 @cache
-def _product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
+def update_product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
+    """The gradient, and what the level makes of a parameter and its state, the operands, by it; ROW: of a bias."""
     names, bases = slots(level), _bases(level) or ()
 
     def end(code: Code, found: Vector, place: Place) -> None:

@@ -1,0 +1,123 @@
+"""Lists of calls of compiled functions, made for every run and update of a block without coming back to Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+
+import torch
+from llvmlite import ir
+from torch import Tensor
+
+from folklore.core.machine_code import FLOAT, INTEGER, Code, Compiled, compiled, of_list
+
+
+@dataclass(frozen=True)
+class Spot:
+    """An argument: its value for the first run and update, most often an address, and what it grows by from run to run and update to update."""
+
+    first: int
+    by_run: int = 0
+    by_update: int = 0
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Floats of a run and update: where they begin, and bytes from row to row and from column to column."""
+
+    spot: Spot
+    height: int
+    width: int
+    row: int
+    column: int = FLOAT
+
+    @property
+    def turned(self) -> Matrix:
+        return Matrix(self.spot, self.width, self.height, self.column, self.row)
+
+    def whole(self, height: int, width: int) -> Spot:
+        """Where it begins, if it has this shape and no gaps: else ValueError, for compiled code would read and write elsewhere."""
+        row = FLOAT * width if height > 1 else self.row
+        if (self.height, self.width, self.row, self.column) != (height, width, row, FLOAT):
+            raise ValueError(f"a kernel takes {height} x {width} floats without gaps, not {self}")
+        return self.spot
+
+
+def of_run(tensor: Tensor) -> Matrix:
+    """Of (R, m, n), the same in all updates."""
+    return of_update(tensor.unsqueeze(0))
+
+
+def of_update(tensor: Tensor) -> Matrix:
+    """Of (S, R, m, n); of one update, or with a stride of 0, the same in all of them."""
+    size = tensor.element_size()
+    update, run, row, column = (size * stride for stride in tensor.stride())
+    spot = Spot(tensor.data_ptr(), run, update if len(tensor) > 1 else 0)
+    return Matrix(spot, *tensor.shape[2:], row, column)
+
+
+class Calls:
+    """A list of calls, in order. What their arguments are addresses of must live until they are made."""
+
+    def __init__(self) -> None:
+        self._parts: list[Compiled] = []
+        self._arguments: list[Spot] = []
+        self._scratch: list[Tensor] = []
+
+    def add(self, part: Compiled, *arguments: Spot | int) -> None:
+        """A function whose first argument is the number of a run: here always 0, for the others begin where the run does."""
+        self._parts.append(part)
+        self._arguments += [Spot(n) if isinstance(n, int) else n for n in (0, *arguments)]
+
+    def scratch(self, height: int, width: int) -> Matrix:
+        """Floats that all runs and updates write over."""
+        self._scratch.append(torch.empty(height, width))
+        return Matrix(Spot(self._scratch[-1].data_ptr()), height, width, FLOAT * width)
+
+    def make(self, *, runs: int, updates: int) -> None:
+        """For every run all updates."""
+        behind = accumulate((INTEGER * part.arguments for part in self._parts), initial=0)
+        calls = _list([[of_list(part).address, at] for part, at in zip(self._parts, behind, strict=False)])
+        arguments = _list(
+            [[spot.first, spot.by_run, spot.by_update] for spot in self._arguments]
+        ).T.contiguous()
+        lists = [*arguments, torch.empty_like(arguments[0])]
+        _player()(runs, updates, len(calls), calls.data_ptr(), len(lists[0]), *(t.data_ptr() for t in lists))
+
+
+def _list(numbers: list[list[int]]) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.int64)
+
+
+@cache
+def _player() -> Callable[..., None]:
+    """A function that makes a list of calls for every run and update.
+
+    Of runs, updates, calls, the address of a list with the address of each call's function and how many bytes its arguments are behind those
+    of the first; arguments of all calls together, the addresses of three lists with the first value of each, what it grows by from run to run
+    and from update to update, and the address of a list for the values now.
+    """
+
+    def write(code: Code, given: Sequence[ir.Value]) -> None:
+        runs, updates, calls, call_list, arguments, first, by_run, by_update, now = given
+
+        def each(count: ir.Value, size: int) -> AbstractContextManager[ir.Value]:
+            return code.counting(code.int(0), code.times(count, size), size)
+
+        with code.counting(code.int(0), runs, 1) as run:
+            with each(arguments, INTEGER) as i:
+                grown = code.times(code.integer(code.at(by_run, i)), run)
+                code.put(code.at(code.integer(code.at(first, i)), grown), code.at(now, i))
+            with code.counting(code.int(0), updates, 1):
+                with each(calls, 2 * INTEGER) as call:
+                    entry = code.at(call_list, call)
+                    own = code.at(now, code.integer(code.at(entry, code.int(INTEGER))))
+                    code.call(code.integer(entry), [own])
+                with each(arguments, INTEGER) as i:
+                    place = code.at(now, i)
+                    code.put(code.at(code.integer(place), code.integer(code.at(by_update, i))), place)
+
+    return compiled(write, 9).call

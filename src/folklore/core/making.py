@@ -1,0 +1,27 @@
+"""How the updates of blocks are made: by one compiled function where the net is a chain, else step by step, on a GPU by a recording."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from folklore.core.blocks import Block, one_by_one
+from folklore.core.chains import chain_of, fits, make_updates
+from folklore.core.networks import Layout, Parameters
+from folklore.core.recorded import Recorded, Updates, as_graph
+from folklore.core.steps import Hyper, Rule, State, make_step
+
+
+def updating(layout: Layout, rule: Rule, device: torch.device) -> Updates:
+    """A function that makes the updates of a block."""
+    step = make_step(layout, rule)
+    if device.type == "cuda":
+        return Recorded(step, as_graph)
+    stages = chain_of(layout, rule)
+
+    def updates(parameters: Parameters, state: State, hyper: Hyper, block: Block) -> list[Tensor]:
+        if stages and fits(stages, parameters, block):
+            return make_updates(stages, rule, parameters, state, hyper, block)
+        return one_by_one(step, parameters, state, hyper, block)
+
+    return updates

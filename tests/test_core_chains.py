@@ -1,0 +1,196 @@
+"""Chains: one compiled function for a block's updates does to the bit what step after step does, and takes what it can do only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from folklore import levels
+from folklore.core import making, training
+from folklore.core.blocks import one_by_one
+from folklore.core.calls import Calls, Spot, of_run, of_update
+from folklore.core.chains import Stage, chain_of
+from folklore.core.losses import cross_entropy_slope
+from folklore.core.networks import Layout
+from folklore.core.softmax import cross_entropy_part
+from folklore.core.steps import Rule, make_step
+from folklore.core.training import train
+from folklore.grid import Run
+
+SMALL = Run(lr=0.05, width=21, depth=2, batch_size=7, updates=40, n_train=200, score_test=True)
+KINDS = {
+    **{name: {"optimizer": name} for name in levels.names("optimizer")},
+    **{f"{name}, normed": {"optimizer": name, "norm": "batch"} for name in levels.names("optimizer")},
+    "two rows": {"norm": "batch", "batch_size": 2},
+    "wide": {"norm": "batch", "width": 100, "depth": 3},
+    "deep": {"depth": 20, "norm": "batch"},
+    "decay of the last": {"weight_decay": 0.1, "penalised": "last", "optimizer": "momentum"},
+    "schedule": {"schedule": "exponential"},
+    "no activation": {"model": "no_activation", "norm": "batch", "dropout": 0.2},
+    **{
+        mask: {"mask": mask, "dropout": 0.3}
+        for mask in ("units", "inputs", "batchwise", "frozen", "first", "last")
+    },
+    "channels, normed": {"mask": "channels", "dropout": 0.3, "norm": "batch"},
+    "frozen thinned net": {"procedure": "thinned", "dropout": 0.5},
+    "steps to a loss": {"procedure": "until_loss-50"},
+}
+OTHERS = {
+    "another activation": {"activation": "tanh"},
+    "maxout": {"activation": "maxout"},
+    "another norm": {"norm": "layer"},
+    "ghosts": {"norm": "ghost-4"},
+    "norm behind": {"model": "norm_after", "norm": "batch"},
+    "shortcuts": {"model": "residual", "depth": 3},
+    "convolutions": {"model": "cnn", "width": 8},
+    "two ReLUs": {"model": "output_relu"},
+    "clipped": {"clip": 0.5},
+    "sparse": {"l1": 1e-3},
+}
+
+
+def made_up(classes: int = 10) -> SimpleNamespace:
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((400, 40), dtype=np.float32), rng.integers(0, classes, 400)
+    return SimpleNamespace(
+        classes=classes, pool_x=x, pool_y=y, val_x=x[:64], val_y=y[:64], test_x=x[64:128], test_y=y[64:128]
+    )
+
+
+def stack(**changes: object) -> list[Run]:
+    """Three runs, the last of which diverges."""
+    run = replace(SMALL, **changes)
+    dropout = run.dropout
+    return [
+        replace(run, seed=seed, lr=lr, dropout=dropout * part)
+        for seed, (lr, part) in enumerate([(0.01, 1.0), (0.05, 0.5), (1e20, 1.0)])
+    ]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The updates of each block that a chain has made."""
+    found, real = [], making.make_updates
+
+    def counted(*given: object) -> list[Tensor]:
+        losses = real(*given)
+        found.append(len(losses))
+        return losses
+
+    monkeypatch.setattr(making, "make_updates", counted)
+    return found
+
+
+def step_by_step(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            training, "updating", lambda layout, rule, _: partial(one_by_one, make_step(layout, rule))
+        )
+        return train(runs, made_up())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_chain_does_to_the_bit_what_steps_do(
+    kind: str, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = stack(**KINDS[kind])
+    found = train(runs, made_up())
+    assert sum(made) >= SMALL.updates
+    assert repr(found) == repr(step_by_step(runs, monkeypatch))
+    assert [result["status"] for result in found][:2] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_is_no_chain_goes_step_by_step(kind: str, made: list[int]) -> None:
+    train(stack(**OTHERS[kind])[:2], made_up())
+    assert not made
+
+
+def test_masked_weights_go_step_by_step(made: list[int]) -> None:
+    train(stack(mask="weights", dropout=0.5), made_up())
+    assert not made
+
+
+def test_more_classes_than_a_vector_has_lanes_go_step_by_step(made: list[int]) -> None:
+    train(stack(), made_up(classes=16))
+    assert made
+    made.clear()
+    train(stack(), made_up(classes=17))
+    assert not made
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_a_run_has_the_same_bits_beside_one_that_keeps_all_from_being_a_chain(
+    norm: str, made: list[int]
+) -> None:
+    """A neighbour with an L1 penalty makes steps of a stack that would be a chain without it."""
+    run, sparse = replace(SMALL, norm=norm), replace(SMALL, norm=norm, seed=1, l1=1e-3)
+    alone = train([run], made_up())
+    assert made
+    made.clear()
+    assert repr(train([run, sparse], made_up())[:1]) == repr(alone)
+    assert not made
+
+
+def test_the_layers_of_a_chain_are_found_by_its_model() -> None:
+    layout = Layout(40, 10, 2, 21, "relu", "batch")
+    expected = (Stage(0, 0, True, 0), Stage(1, 1, True, 1), Stage(2))
+    assert chain_of(layout, Rule("sgd")) == expected
+    assert chain_of(replace(layout, norm="none"), Rule("adam")) == tuple(
+        replace(s, norm=None) for s in expected
+    )
+    assert chain_of(layout, Rule("sgd", frozen=frozenset({0}))) is None
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(10, 32), (2, 5), (16, 7), (3, 1)])
+@pytest.mark.parametrize("size", [0.01, 1.0, 30.0, 1e4])
+def test_the_loss_is_that_of_double_precision(classes: int, rows: int, size: float) -> None:
+    numbers = torch.Generator().manual_seed(3)
+    logits = size * torch.randn(4, rows, classes, generator=numbers)
+    y = torch.randint(0, classes, (4, rows), generator=numbers)
+    losses, slopes = cross_entropy_slope(logits, y)
+    exact = logits.double().requires_grad_()
+    right = torch.stack([torch.nn.functional.cross_entropy(exact[r], y[r]) for r in range(4)])
+    torch.testing.assert_close(losses.double(), right.detach(), rtol=4e-7, atol=4e-7)
+    (by_logits,) = torch.autograd.grad(right.sum(), exact)
+    torch.testing.assert_close(slopes.double(), by_logits, rtol=1e-6, atol=2e-7)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_the_loss_of_what_is_not_finite_is_not_finite(bad: float) -> None:
+    """As torch has it: minus infinity is a class that cannot be, unless it is the label."""
+    logits, y = torch.zeros(3, 2, 10), torch.tensor([[1, 2], [3, 4], [5, 6]])
+    logits[1, 0, 3] = bad
+    losses, slopes = cross_entropy_slope(logits, y)
+    assert torch.isfinite(losses).tolist() == [True, False, True]
+    right = torch.nn.functional.cross_entropy(logits[1], y[1])
+    assert str(losses[1].item()) == str(right.item())
+    assert torch.isfinite(slopes[[0, 2]]).all()
+
+
+def test_matrices_that_a_kernel_cannot_read_are_refused() -> None:
+    whole = of_run(torch.zeros(2, 3, 4))
+    assert whole.whole(3, 4) == Spot(whole.spot.first, by_run=48)
+    for wrong in (whole.turned, of_run(torch.zeros(2, 4, 3)), of_run(torch.zeros(2, 3, 8)[..., ::2])):
+        with pytest.raises(ValueError, match="without gaps"):
+            wrong.whole(3, 4)
+
+
+def test_calls_are_made_for_every_run_and_update_in_order() -> None:
+    """A call whose arguments move from run to run and from update to update."""
+    logits, y = torch.randn(2, 3, 5, 10), torch.randint(0, 10, (2, 3, 5))
+    slopes, losses = logits.clone(), torch.zeros(2, 3)
+    calls = Calls()
+    spots = of_update(slopes).spot, of_update(y.unsqueeze(3)).spot, of_update(losses[..., None, None]).spot
+    calls.add(cross_entropy_part(), 5, 10, *spots)
+    calls.make(runs=3, updates=2)
+    for update in range(2):
+        expected = cross_entropy_slope(logits[update], y[update])
+        assert torch.equal(losses[update], expected[0])
+        assert torch.equal(slopes[update], expected[1])
