@@ -24,9 +24,12 @@ from folklore.core.training import train
 from folklore.grid import Run
 
 SMALL = Run(lr=0.05, width=21, depth=2, batch_size=7, updates=40, n_train=200, score_test=True)
+CURVES = [name for name in levels.names("activation") if name not in ("relu", "maxout")]
 KINDS = {
     **{name: {"optimizer": name} for name in levels.names("optimizer")},
     **{f"{name}, normed": {"optimizer": name, "norm": "batch"} for name in levels.names("optimizer")},
+    **{name: {"activation": name} for name in CURVES},
+    **{f"{name}, normed": {"activation": name, "norm": "batch", "dropout": 0.2} for name in CURVES},
     "two rows": {"norm": "batch", "batch_size": 2},
     "wide": {"norm": "batch", "width": 100, "depth": 3},
     "deep": {"depth": 20, "norm": "batch"},
@@ -42,7 +45,6 @@ KINDS = {
     "steps to a loss": {"procedure": "until_loss-50"},
 }
 OTHERS = {
-    "another activation": {"activation": "tanh"},
     "maxout": {"activation": "maxout"},
     "another norm": {"norm": "layer"},
     "ghosts": {"norm": "ghost-4"},
@@ -140,7 +142,7 @@ def test_a_run_has_the_same_bits_beside_one_that_keeps_all_from_being_a_chain(
 
 def test_the_layers_of_a_chain_are_found_by_its_model() -> None:
     layout = Layout(40, 10, 2, 21, "relu", "batch")
-    expected = (Stage(0, 0, True, 0), Stage(1, 1, True, 1), Stage(2))
+    expected = (Stage(0, 0, "relu", 0), Stage(1, 1, "relu", 1), Stage(2))
     assert chain_of(layout, Rule("sgd")) == expected
     assert chain_of(replace(layout, norm="none"), Rule("adam")) == tuple(
         replace(s, norm=None) for s in expected

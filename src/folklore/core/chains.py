@@ -19,6 +19,8 @@ from folklore.core.affine import BACK, FORWARD, Back, in_registers
 from folklore.core.batch_norm import backward_part, forward_part
 from folklore.core.blocks import Block, Site
 from folklore.core.calls import Calls, Matrix, Spot, of_run, of_update
+from folklore.core.curves import curve_part
+from folklore.core.curves import writes as writes_curve
 from folklore.core.machine_code import FLOAT, LANES, Code, Compiled, compiled
 from folklore.core.networks import Layout, Parameters, Pass
 from folklore.core.products import Product, of_one_run, scratch_floats
@@ -31,12 +33,17 @@ _MOST_SIDE_BY_SIDE = 4
 
 @dataclass(frozen=True)
 class Stage:
-    """A layer of a chain: the affine map, then perhaps the batch norm at place `norm`, ReLU, and dropout at place `dropped`."""
+    """A layer of a chain: the affine map, then perhaps the batch norm at place `norm`, an activation, and dropout at place `dropped`."""
 
     layer: int
     norm: int | None = None
-    rectified: bool = False
+    activation: str | None = None
     dropped: int | None = None
+
+    @property
+    def rectified(self) -> bool:
+        """ReLU is part of the maps and norms around it."""
+        return self.activation == activations.relu.__name__
 
 
 def chain_of(layout: Layout, rule: Rule) -> tuple[Stage, ...] | None:
@@ -74,9 +81,10 @@ class _Traced(Pass):
         return self._with(h, norm=i)
 
     def activate(self, h: object) -> object:
-        if getattr(activations, self.layout.activation) is not activations.relu:
-            raise TypeError("no ReLU")
-        return self._with(h, rectified=True)
+        name = self.layout.activation
+        if name != activations.relu.__name__ and not writes_curve(getattr(activations, name)):
+            raise TypeError("an activation that needs tensors")
+        return self._with(h, activation=name)
 
     def drop(self, i: int, h: object) -> object:
         return self._with(h, dropped=i)
@@ -85,7 +93,7 @@ class _Traced(Pass):
         """The last layer with a part more; parts come in the order of a stage's fields."""
         stage, names = self.stages[-1], list(Stage.__dataclass_fields__)
         behind = names[names.index(next(iter(part))) :]
-        if any(getattr(stage, name) not in (None, False) for name in behind):
+        if any(getattr(stage, name) is not None for name in behind):
             raise TypeError("another order of the parts")
         self.stages[-1] = replace(stage, **part)
         return self._behind(h)
@@ -146,11 +154,12 @@ def _numbers(rule: Rule, hyper: Hyper, block: Block) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a layer keeps for the way back: its inputs, and of its norm the normalised rows and 1 / deviation."""
+    """What a layer keeps for the way back: its inputs, of its norm the normalised rows and 1 / deviation, and the activation's slopes."""
 
     inputs: Matrix
     centred: Matrix | None = None
     scale: Matrix | None = None
+    slopes: Matrix | None = None
 
 
 class _Written:
@@ -190,6 +199,8 @@ class _Written:
         self._product(part, inputs, weights, [h], beside=bias.whole(1, h.width))
         if stage.norm is not None:
             h, own = self._normalised(stage, h, own)
+        if stage.activation and not stage.rectified:
+            h, own = self._activated(stage, h, own)
         if (factor := self.factors.get(("unit", stage.dropped))) is not None:
             h = self._times(h, of_update(factor), self.calls.scratch(h.height, h.width))
         return h, own
@@ -198,6 +209,8 @@ class _Written:
         """From the slopes of what a layer hands on those of its inputs, if another is before it; and its updates."""
         if (factor := self.factors.get(("unit", stage.dropped))) is not None:
             slopes = self._times(slopes, of_update(factor), slopes)
+        if own.slopes is not None:
+            slopes = self._times(slopes, own.slopes, slopes)
         if stage.norm is not None:
             slopes = self._norm_backward(stage.norm, slopes, own)
         i, layers, found = stage.layer, len(self.parameters.weights), slopes
@@ -231,6 +244,12 @@ class _Written:
         part = forward_part(moves=True, rectify=stage.rectified)
         self._norm(part, [h, y, centred], [*given, scale, *map(of_run, parameters.running[place])], 0)
         return y, replace(own, centred=centred, scale=scale)
+
+    def _activated(self, stage: Stage, h: Matrix, own: _Kept) -> tuple[Matrix, _Kept]:
+        values, slopes = (self.calls.scratch(h.height, h.width) for _ in range(2))
+        spots = (matrix.whole(h.height, h.width) for matrix in (h, values, slopes))
+        self.calls.add(curve_part(getattr(activations, stage.activation)), h.height * h.width, *spots)
+        return values, replace(own, slopes=slopes)
 
     def _norm_backward(self, place: int, slopes: Matrix, own: _Kept) -> Matrix:
         parameters, states = self.parameters, self.state[2 * len(self.parameters.weights) :]
