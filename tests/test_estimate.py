@@ -18,7 +18,8 @@ def plan() -> Plan:
 
 
 def test_an_estimate_follows_from_the_plan_the_pace_and_the_cores(plan: Plan) -> None:
-    one, two, slow = (estimate.estimate(plan, cores, pace) for cores, pace in ((1, 1.0), (2, 1.0), (1, 2.0)))
+    paces = estimate.Pace(1.0, 1.0), estimate.Pace(2.0, 2.0)
+    one, two, slow = (estimate.estimate(plan, cores, paces[i]) for cores, i in ((1, 0), (2, 0), (1, 1)))
     assert one.runs == round(estimate.TUNED_FURTHER * plan.runs)
     assert (one.jobs, one.claims) == (len(plan.jobs), 2)
     assert one.training == pytest.approx(estimate.TUNED_FURTHER * sum(job.seconds for job in plan.jobs))
@@ -27,6 +28,15 @@ def test_an_estimate_follows_from_the_plan_the_pace_and_the_cores(plan: Plan) ->
     both, longest = one.training + one.beside, one.training / one.jobs
     assert one.wall - two.wall == pytest.approx(both / 2)
     assert two.wall == pytest.approx(both / 2 + longest)
+
+
+def test_each_kind_of_net_has_a_pace_of_its_own() -> None:
+    mixed = make_plan(["profile=smoke", "profile.only=[plain-degradation,he-vs-glorot-relu]"])
+    given = [(1.0, 1.0), (2.0, 1.0), (1.0, 2.0), (2.0, 2.0)]
+    one, chains, others, both = (estimate.estimate(mixed, 1, estimate.Pace(*pace)).training for pace in given)
+    assert one < chains < both
+    assert one < others < both
+    assert chains + others == pytest.approx(one + both)
 
 
 def test_the_command_says_what_it_takes_and_writes_nothing(tmp_path: object) -> None:

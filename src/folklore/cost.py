@@ -129,7 +129,7 @@ def scoring(run: Run) -> float:
     return rows * (2 * _products(run) / 60e9 + _STATE * 1e-9 * run.width * run.depth * _steps(run))
 
 
-def _is_chain(run: Run) -> bool:
+def is_chain(run: Run) -> bool:
     """Whether the updates are most likely made by one compiled function; see `folklore.core.chains`."""
     return (
         run.model == "mlp"
@@ -142,7 +142,7 @@ def _is_chain(run: Run) -> bool:
 
 def _step(run: Run) -> float:
     """Microseconds a model-step."""
-    normed, dropped, chain = run.norm != "none", run.dropout > 0, _is_chain(run)
+    normed, dropped, chain = run.norm != "none", run.dropout > 0, is_chain(run)
     together = min(stack_width(run), _SIDE_BY_SIDE)
     calls = _CALLS * run.depth * (1 + normed) * max(1, _steps(run)) / together
     calls = _LAYER * run.depth if chain else calls
