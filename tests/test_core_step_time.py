@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from itertools import count
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from folklore.core import activations
 from folklore.core.networks import Layout
 from folklore.core.probes import step_time
-from folklore.core.steps import Rule, Step
+from folklore.core.recorded import Updates
 from folklore.core.training import Stack
 from plain_nets import BASE, CPU, DATA
 
@@ -61,6 +61,7 @@ def test_the_function_of_the_run_and_relu_are_clocked(
     for name in (activation, "relu"):
         function = getattr(activations, name)
 
+        @wraps(function)
         def counted(
             h: torch.Tensor, *, pieces: int = 2 if name == "maxout" else 1, name=name, function=function
         ):
@@ -69,16 +70,16 @@ def test_the_function_of_the_run_and_relu_are_clocked(
 
         monkeypatch.setattr(activations, name, counted)
     steps: Counter[str] = Counter()
-    real = step_time.make_step
+    real = step_time.updating
 
-    def made(layout: Layout, rule: Rule) -> Step:
+    def made(layout: Layout, *given: object) -> Updates:
         steps[layout.activation] += 1
-        return real(layout, rule)
+        return real(layout, *given)
 
-    monkeypatch.setattr(step_time, "make_step", made)
+    monkeypatch.setattr(step_time, "updating", made)
     nets = stack(activation, 1, 2)
     calls.clear()
     step_time.measure(nets)
     assert steps == {activation: 1, "relu": 1}
     assert calls["relu"] > 3 * step_time.CALLS  # as a function; in a step it is part of the products
-    assert calls[activation] > calls["relu"]
+    assert calls[activation] > 3 * step_time.CALLS

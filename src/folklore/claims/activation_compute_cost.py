@@ -36,7 +36,8 @@ CLAIM = Claim(
     reported="the exponential is dear and the ReLU is quick; no figures",
     limits="One machine and its vector instructions, one thread, single precision, layers of 100 units, 32 nets side by side. Wider "
     "layers make the activation matter less, and so do convolutions; an accelerator that waits for memory pays the same for "
-    "all of them. A ReLU ends the matrix product before it, as compilers have it; every other activation is a pass of its own. "
+    "all of them. The faster the rest of an update is, the more an activation weighs: with slower products this was negligible once. A ReLU ends "
+    "the matrix product before it, as compilers have it; every other activation is a pass of its own. "
     "Times are the only results here that come out a little different when they are measured again.",
     headline=False,
 )

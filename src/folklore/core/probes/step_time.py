@@ -1,4 +1,4 @@
-"""What the activation costs: microseconds of a training step, nanoseconds of the function alone, each beside ReLU's in turns.
+"""What the activation costs: microseconds of an update, as training makes it, nanoseconds of the function alone, each beside ReLU's in turns.
 
 Every run of a stack makes a round of its own, so the rounds are replicates. Clocked are a full stack of fresh nets of the run's layout and
 one slab of hidden units, whatever stack the run trained in: processor time of this process, which another process at work disturbs little,
@@ -17,8 +17,10 @@ import numpy as np
 import torch
 
 from folklore.core import activations
+from folklore.core.blocks import Block
+from folklore.core.making import updating
 from folklore.core.networks import initial
-from folklore.core.steps import make_step, optimizer_state
+from folklore.core.steps import optimizer_state
 
 if TYPE_CHECKING:
     from folklore.core.training import Stack
@@ -48,20 +50,21 @@ def one_round(clocks: dict[str, Clock]) -> dict[str, float]:
 
 
 def step_clock(stack: Stack, activation: str) -> Clock:
-    """Microseconds of a whole update of one network: forward pass, backward pass, optimizer."""
+    """Microseconds of a whole update of one network, as training makes it: forward pass, backward pass, optimizer."""
     layout = replace(stack.layout, activation=activation)
     parameters = initial(layout, [stack.one.init] * WIDTH, range(WIDTH), stack.device)
     state = optimizer_state(stack.one.optimizer, parameters.trained())
     hyper = {name: column[:1].expand(WIDTH, 1, 1) for name, column in stack.hyper.items()}
     x, y = (
-        rows[:1].repeat(WIDTH, *[1] * (rows.ndim - 1)) for rows in stack.training_rows(stack.one.batch_size)
+        rows[:1].expand(STEPS, WIDTH, *rows.shape[1:]).contiguous()
+        for rows in stack.training_rows(stack.one.batch_size)
     )
-    step = make_step(layout, stack.rule)
+    updates = updating(layout, stack.rule, stack.device)
+    block = Block(x, y, {}, {}, [1.0] * STEPS, 1)
 
     def clock() -> float:
         start = now(stack.device)
-        for t in range(STEPS):
-            step(parameters, state, hyper, x, y, {}, t + 1.0)
+        updates(parameters, state, hyper, block)
         return (now(stack.device) - start) / (STEPS * WIDTH) * 1e6
 
     return clock
