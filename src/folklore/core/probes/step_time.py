@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from folklore.core.training import Stack
 
 REPEATABLE = False  # the only measures that are not the same numbers again
-WIDTH, TURNS, STEPS, CALLS = 32, 5, 5, 20
+WIDTH, TURNS, STEPS, CALLS = 32, 5, 20, 20  # a block of updates is about as long in training
 Clock = Callable[[], float]
 
 
