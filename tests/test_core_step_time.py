@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from functools import partial, wraps
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -61,7 +61,6 @@ def test_the_function_of_the_run_and_relu_are_clocked(
     for name in (activation, "relu"):
         function = getattr(activations, name)
 
-        @wraps(function)
         def counted(
             h: torch.Tensor, *, pieces: int = 2 if name == "maxout" else 1, name=name, function=function
         ):
@@ -82,4 +81,4 @@ def test_the_function_of_the_run_and_relu_are_clocked(
     step_time.measure(nets)
     assert steps == {activation: 1, "relu": 1}
     assert calls["relu"] > 3 * step_time.CALLS  # as a function; in a step it is part of the products
-    assert calls[activation] > 3 * step_time.CALLS
+    assert calls[activation] > calls["relu"]

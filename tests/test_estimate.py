@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from folklore import cost
 from folklore.errors import UsageError
 from folklore.plan import Plan, make_plan
 from folklore.stages import estimate
@@ -31,6 +32,8 @@ def test_an_estimate_follows_from_the_plan_the_pace_and_the_cores(plan: Plan) ->
 
 
 def test_each_kind_of_net_has_a_pace_of_its_own() -> None:
+    assert all(map(cost.is_chain, estimate.CHAINS))
+    assert not any(map(cost.is_chain, estimate.OTHERS))
     mixed = make_plan(["profile=smoke", "profile.only=[plain-degradation,he-vs-glorot-relu]"])
     given = [(1.0, 1.0), (2.0, 1.0), (1.0, 2.0), (2.0, 2.0)]
     one, chains, others, both = (estimate.estimate(mixed, 1, estimate.Pace(*pace)).training for pace in given)

@@ -144,18 +144,16 @@ def _step(run: Run) -> float:
     """Microseconds a model-step."""
     normed, dropped, chain = run.norm != "none", run.dropout > 0, is_chain(run)
     together = min(stack_width(run), _SIDE_BY_SIDE)
-    calls = _CALLS * run.depth * (1 + normed) * max(1, _steps(run)) / together
-    calls = _LAYER * run.depth if chain else calls
+    of_layer = _LAYER if chain else _CALLS * (1 + normed) * max(1, _steps(run)) / together
     weights = parameters(run) * _UPDATE.get(run.optimizer, 2.0) * 1e-3
     products = 6 * _products(run) * run.batch_size / _OPERATIONS
     weights += _DROPOUT * dropped * sum(_layers(run)[1:]) * 1e-3 if run.mask == "weights" else 0.0
     dropped = dropped and run.mask not in ("weights", "batchwise", "frozen")
-    unit = _ACTIVATION.get(run.activation, _EXPONENTIAL)
-    if chain:
-        unit = _RELU if run.activation == "relu" else _CURVE
+    costs, others = ({"relu": _RELU}, _CURVE) if chain else (_ACTIVATION, _EXPONENTIAL)
+    unit = costs.get(run.activation, others)
     unit += _NORM * normed + _DROPOUT * dropped
     unit += _WINDOWS * (run.model in _CONVOLUTIONS)
     unit += 2 * _DROPOUT * run.mask.startswith("row_noise")
     unit += (_STATE + _CLIPPED * (run.clip > 0)) * (_steps(run) > 0)
     units = run.width * sum(_positions(run)[:-1])
-    return calls + weights + products + unit * units * run.batch_size * 1e-3
+    return of_layer * run.depth + weights + products + unit * units * run.batch_size * 1e-3

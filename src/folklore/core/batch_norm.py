@@ -45,8 +45,8 @@ def moving(
 
 def move(running: Moments, mean: Tensor, variance: Tensor, rows: int) -> None:
     """In place: moving averages of mean and unbiased variance, weight .1, as `torch.nn.BatchNorm1d` keeps them."""
-    running[0].lerp_(mean.detach(), RUNNING_WEIGHT)
-    running[1].lerp_(variance.detach() * (rows / (rows - 1)), RUNNING_WEIGHT)
+    for known, seen in zip(running, (mean.detach(), variance.detach() * (rows / (rows - 1))), strict=True):
+        known.add_((seen - known).mul_(RUNNING_WEIGHT))  # not by lerp_, which rounds as the processor likes
 
 
 def slopes(dy: Tensor, centred: Tensor, gain: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -262,19 +262,14 @@ def forward_part(*, moves: bool, rectify: bool) -> Compiled:
         if moves:
             correction = code.whole(panel.height) / code.whole(code.at(panel.height, code.int(-1)))
             seen = [mean, [v * correction for v in variance]]
-            moments = [_moved(panel.each(row), new) for row, new in zip(kept[1:], seen, strict=True)]
+            moments = [
+                [k + (s - k) * RUNNING_WEIGHT for k, s in zip(panel.each(row), new, strict=True)]
+                for row, new in zip(kept[1:], seen, strict=True)
+            ]
         for vectors, row in zip((scale, *moments), kept, strict=True):
             panel.put(vectors, row)
 
     return _written(3, 5, body)
-
-
-def _moved(known: Sums, seen: Sums) -> Sums:
-    """As `torch.lerp` does it."""
-    weight = RUNNING_WEIGHT
-    return [
-        k.code.intrinsic("fma", k.code.vector(weight), s - k, k) for k, s in zip(known, seen, strict=True)
-    ]
 
 
 @cache

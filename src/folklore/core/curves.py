@@ -23,10 +23,9 @@ from folklore.core.elementary import (
     logarithm_of_one_more,
     select,
 )
-from folklore.core.machine_code import FLOAT, LANES, Code, Compiled, Vector, compiled, new_code, over_runs
+from folklore.core.machine_code import Code, Compiled, Vector, compiled, new_code
 
 Level = Callable[[Any], Any]
-_MOST_SIDE_BY_SIDE = 4
 
 
 def curved(level: Level, h: Tensor) -> Tensor:
@@ -46,30 +45,20 @@ def writes(level: Level) -> bool:
 
 @cache
 def curve_part(level: Level) -> Compiled:
-    """Of a run's number, how many numbers it has, the addresses of these (R, count), and of values and slopes."""
+    """Of a run's number (not used), how many numbers there are, and their address, that of values and that of slopes."""
 
     def write(code: Code, arguments: Sequence[ir.Value]) -> None:
-        run, count, *starts = arguments
-        size = code.times(count, FLOAT)
-        starts = [code.at(start, code.times(size, run)) for start in starts]
+        _, count, *starts = arguments
 
-        def panel(first: ir.Value, vectors: int, tail: ir.Value | None) -> None:
-            for j in range(vectors):
-                mask = code.first_lanes(tail) if tail is not None and j == vectors - 1 else None
-                right = code.at(code.times(first, FLOAT), code.int(FLOAT * LANES * j))
-                given, value, slope = (code.at(start, right) for start in starts)
-                found = level(_Number(code.load(given, mask), 1.0))
-                code.store(found.value, value, mask)
-                code.store(code.vector(found.slope), slope, mask)
+        def each(before: ir.Value, mask: ir.Value | None) -> None:
+            given, value, slope = (code.at(start, before) for start in starts)
+            found = level(_Number(code.load(given, mask), 1.0))
+            code.store(found.value, value, mask)
+            code.store(code.vector(found.slope), slope, mask)
 
-        code.across(count, _MOST_SIDE_BY_SIDE, panel)
+        code.along(count, each)
 
     return compiled(write, 5)
-
-
-@cache
-def _kernel(level: Level) -> Callable[..., None]:
-    return over_runs(curve_part(level))
 
 
 class _Curved(torch.autograd.Function):
@@ -77,7 +66,7 @@ class _Curved(torch.autograd.Function):
     def forward(ctx, h: Tensor, level: Level) -> Tensor:
         h = h.contiguous()
         found, slope = torch.empty_like(h), torch.empty_like(h)
-        _kernel(level)(1, h.numel(), h.data_ptr(), found.data_ptr(), slope.data_ptr())
+        curve_part(level).call(0, h.numel(), h.data_ptr(), found.data_ptr(), slope.data_ptr())
         ctx.save_for_backward(slope)
         return found
 

@@ -26,7 +26,8 @@ def cross_entropy_slope(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     on a processor by vector code, a chain's too, so that whatever trains a run gives it the same bits.
     """
     if in_registers(logits) and logits.shape[2] <= LANES:
-        slopes, labels, losses = logits.clone().contiguous(), y.contiguous(), logits.new_empty(len(logits))
+        slopes = logits.clone(memory_format=torch.contiguous_format)
+        labels, losses = y.long().contiguous(), logits.new_empty(len(logits))
         _kernel()(*slopes.shape, slopes.data_ptr(), labels.data_ptr(), losses.data_ptr())
         return losses, slopes
     shifted = logits - logits.amax(dim=2, keepdim=True)

@@ -17,6 +17,7 @@ from llvmlite import binding, ir
 
 LANES = 16  # floats of a vector; the compiler splits it where registers are shorter
 FLOAT, INTEGER, VECTOR = 4, 8, 4 * LANES  # bytes
+_AT_ONCE = 4  # vectors that do not wait for one another
 _I1, _I32, _I64, _F32 = (*map(ir.IntType, (1, 32, 64)), ir.FloatType())
 _VEC, _MASK = ir.VectorType(_F32, LANES), ir.VectorType(_I1, LANES)
 _PTR = ir.PointerType()
@@ -145,6 +146,16 @@ class Code:
             fits = builder.and_(more, builder.icmp_signed("<=", left, self.int(vectors * LANES)))
             with builder.if_then(fits):
                 panel(column, vectors, builder.sub(left, before))
+
+    def along(self, n: ir.Value, each: Callable[[ir.Value, ir.Value | None], None]) -> None:
+        """Call `each` for every vector of n floats: with the bytes before it, and the mask of the lanes that there are, None for all."""
+
+        def panel(first: ir.Value, vectors: int, tail: ir.Value | None) -> None:
+            for j in range(vectors):
+                mask = self.first_lanes(tail) if tail is not None and j == vectors - 1 else None
+                each(self.at(self.times(first, FLOAT), self.int(VECTOR * j)), mask)
+
+        self.across(n, _AT_ONCE, panel)
 
     def vector(self, value: Operand) -> Vector:
         if isinstance(value, Vector):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from folklore.core.blocks import Block, one_by_one
-from folklore.core.chains import chain_of, fits, make_updates
+from folklore.core.chain_updates import make_updates
+from folklore.core.chains import chain_of, fits
 from folklore.core.networks import Layout, Parameters
 from folklore.core.recorded import Recorded, Updates, as_graph
 from folklore.core.steps import Hyper, Rule, State, make_step

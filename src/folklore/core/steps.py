@@ -43,11 +43,28 @@ class Rule:
     penalised: str = "all"
     frozen: frozenset[int] = frozenset()
 
+    def penalises(self, i: int, layers: int) -> bool:
+        """Whether weight matrix i of so many decays and shrinks; biases, gains and shifts never do."""
+        return {"first": 0, "last": layers - 1}.get(self.penalised, i) == i
+
 
 def optimizer_state(optimizer: str, trained: list[Tensor]) -> State:
     """Zeros for the optimizer's state of each parameter."""
     names = slots(getattr(optimizers, optimizer))
     return [[torch.zeros_like(w) for _ in names] for w in trained]
+
+
+def of_layer(parameters: Parameters, state: State, i: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights and bias of layer i, each with its state."""
+    bias = state[len(parameters.weights) + i]
+    return [parameters.weights[i], *state[i]], [parameters.biases[i], *bias]
+
+
+def of_norm(parameters: Parameters, state: State, i: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Gain and shift at place i, each with its state."""
+    states = state[2 * len(parameters.weights) :]
+    shift = states[len(parameters.gains) + i]
+    return [parameters.gains[i], *states[i]], [parameters.shifts[i], *shift]
 
 
 def make_step(layout: Layout, rule: Rule) -> Step:
@@ -183,9 +200,7 @@ class _Update:
 
     def _receive_norm(self, i: int, slopes: Tensor, centred: Tensor, scale: Tensor) -> Tensor:
         """The backward pass of the batch norm at place i."""
-        parameters, states = self.parameters, self.state[2 * len(self.parameters.weights) :]
-        gain = [parameters.gains[i], *states[i]]
-        shift = [parameters.shifts[i], *states[i + len(parameters.gains)]]
+        gain, shift = of_norm(self.parameters, self.state, i)
         return update_norm(self.level, gain, shift, self.numbers, self.t, slopes, centred, scale)
 
     def _clipped(self, factors: dict[int, tuple[Tensor, Tensor]]) -> dict[int, tuple[Tensor, Tensor]]:
@@ -209,7 +224,7 @@ class _Update:
 
     def _update(self, i: int, inputs: Tensor, slopes: Tensor, back: Back) -> Tensor | None:
         """Of layer i; the slopes of its inputs, if wanted."""
-        weights, bias = self._tensors(i)
+        weights, bias = of_layer(self.parameters, self.state, i)
         numbers = (self._numbers(i), self.numbers)
         found = update_affine(self.level, weights, bias, numbers, self.t, inputs, slopes, back=back)
         self._shrink(i)
@@ -217,28 +232,17 @@ class _Update:
 
     def _masked(self, i: int, inputs: Tensor, slopes: Tensor) -> None:
         """Of layer i, only some of whose weights took part."""
-        weights, bias = self._tensors(i)
+        weights, bias = of_layer(self.parameters, self.state, i)
         update_by(self.level, weights, self._numbers(i), self.t, self._gradient(i, inputs, slopes))
         self._shrink(i)
         update(self.level, bias, self.numbers, self.t, None, slopes)
 
-    def _tensors(self, i: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights and bias of layer i, each with its state."""
-        parameters = self.parameters
-        weights, bias = [parameters.weights[i], *self.state[i]], self.state[i + len(parameters.weights)]
-        return weights, [parameters.biases[i], *bias]
-
     def _numbers(self, i: int) -> Tensor:
-        """L2 acts on weight matrices, not on biases, gains and shifts."""
-        return self.decaying if self._penalised(i) else self.numbers
+        return self.decaying if self.rule.penalises(i, len(self.parameters.weights)) else self.numbers
 
     def _shrink(self, i: int) -> None:
-        if self.rule.shrinks and self._penalised(i):
+        if self.rule.shrinks and self.rule.penalises(i, len(self.parameters.weights)):
             _soften(self.parameters.weights[i], self.hyper["lr"] * self.hyper["l1"])
-
-    def _penalised(self, i: int) -> bool:
-        which = {"first": 0, "last": len(self.parameters.weights) - 1}
-        return which.get(self.rule.penalised, i) == i
 
 
 def _joined(parts: tuple[Tensor, ...]) -> Tensor:
