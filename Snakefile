@@ -256,6 +256,8 @@ rule track:
         "results/tracking/runs-{chunk}.done",
     log:
         "results/logs/track-{chunk}.log",
+    # beside the training, or minutes of it would be left when all else is done; the report goes first
+    priority: 1
     conda:
         "environment.yml"
     resources:

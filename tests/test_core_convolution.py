@@ -166,7 +166,7 @@ def test_every_piece_of_a_maxout_unit_gets_the_skip(model: str) -> None:
     net = Pass(layout, initial(layout, ["he_normal"], [1], CPU), {}, training=True)
     draw = torch.Generator().manual_seed(0)
     h, skip = torch.randn(1, 6, 8, generator=draw), torch.randn(1, 6, 4, generator=draw)
-    joined = lookup.from_file("models", model, "joined")(net, h, skip)
+    joined = net.joined(h, skip)
     close(activations.maxout(joined), activations.maxout(h) + skip, 1e-6)
     assert net.logits(torch.zeros(1, 3, INPUTS)).shape == (1, 3, CLASSES)
 

@@ -81,4 +81,4 @@ def test_the_function_of_the_run_and_relu_are_clocked(
     step_time.measure(nets)
     assert steps == {activation: 1, "relu": 1}
     assert calls["relu"] > 3 * step_time.CALLS  # as a function; in a step it is part of the products
-    assert calls[activation] > calls["relu"]
+    assert calls[activation] >= calls["relu"]

@@ -32,14 +32,14 @@ def test_an_estimate_follows_from_the_plan_the_pace_and_the_cores(plan: Plan) ->
 
 
 def test_each_kind_of_net_has_a_pace_of_its_own() -> None:
-    assert all(map(cost.is_chain, estimate.CHAINS))
-    assert not any(map(cost.is_chain, estimate.OTHERS))
-    mixed = make_plan(["profile=smoke", "profile.only=[plain-degradation,he-vs-glorot-relu]"])
+    assert all(map(cost.is_traced, estimate.TRACED))
+    assert not any(map(cost.is_traced, estimate.OTHERS))
+    mixed = make_plan(["profile=smoke", "profile.only=[rnn-tanh,he-vs-glorot-relu]"])
     given = [(1.0, 1.0), (2.0, 1.0), (1.0, 2.0), (2.0, 2.0)]
-    one, chains, others, both = (estimate.estimate(mixed, 1, estimate.Pace(*pace)).training for pace in given)
-    assert one < chains < both
+    one, traced, others, both = (estimate.estimate(mixed, 1, estimate.Pace(*pace)).training for pace in given)
+    assert one < traced < both
     assert one < others < both
-    assert chains + others == pytest.approx(one + both)
+    assert traced + others == pytest.approx(one + both)
 
 
 def test_the_command_says_what_it_takes_and_writes_nothing(tmp_path: object) -> None:

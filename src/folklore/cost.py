@@ -1,7 +1,7 @@
 """What a run costs, before it is trained: operations, and a rough time on one core, to size stacks and jobs and to foretell the end.
 
 The constants were set by 13,000 networks of the headline claims and the grid, trained by two jobs at once on two cores of a 2025 server,
-those of chains by one core of another; how well they meet these stands beside them. They need only be right within a factor of two, since
+those of traced nets by one core of another; how well they meet these stands beside them. They need only be right within a factor of two, since
 the remaining time is predicted from the ratio of measured to expected seconds.
 """
 
@@ -38,8 +38,9 @@ _UPDATE = {"sgd": 0.15, "momentum": 0.25, "adagrad": 0.4, "rmsprop": 0.4, "adam"
 _ACTIVATION = {"relu": 0.8, "leaky_relu": 0.8, "maxout": 4.0}
 _EXPONENTIAL, _NORM, _DROPOUT = 1.9, 0.5, 3.5
 _CALLS, _SIDE_BY_SIDE = 90.0, 32
-# of a chain (`folklore.core.chains`): microseconds for a layer, which nothing shares, nanoseconds for a unit and row
-_LAYER, _RELU, _CURVE = 1.0, 0.5, 1.7
+# of a traced net (`folklore.core.traces`): microseconds for a layer, which nothing shares, nanoseconds for a unit and row, and to lay windows out
+_LAYER, _RELU, _CURVE, _LAID_OUT = 1.0, 0.5, 1.7, 1.0
+_TRACED = ("mlp", "residual", "cnn", "residual_cnn", "norm_after")
 _OPERATIONS = 180e3  # a microsecond, in products of the size of a step
 _CONVOLUTIONS = ("cnn", "residual_cnn")
 _WORDS = 8  # of a text in the model of bags
@@ -129,30 +130,25 @@ def scoring(run: Run) -> float:
     return rows * (2 * _products(run) / 60e9 + _STATE * 1e-9 * run.width * run.depth * _steps(run))
 
 
-def is_chain(run: Run) -> bool:
-    """Whether the updates are most likely made by one compiled function; see `folklore.core.chains`."""
-    return (
-        run.model == "mlp"
-        and run.activation != "maxout"
-        and run.norm in ("none", "batch")
-        and run.mask != "weights"
-        and not (run.clip or run.l1)
-    )
+def is_traced(run: Run) -> bool:
+    """Whether the updates are most likely made by one compiled list of calls; see `folklore.core.traces`."""
+    known = run.model in _TRACED and run.norm in ("none", "batch")
+    return known and run.mask != "weights" and not run.clip
 
 
 def _step(run: Run) -> float:
     """Microseconds a model-step."""
-    normed, dropped, chain = run.norm != "none", run.dropout > 0, is_chain(run)
+    normed, dropped, traced = run.norm != "none", run.dropout > 0, is_traced(run)
     together = min(stack_width(run), _SIDE_BY_SIDE)
-    of_layer = _LAYER if chain else _CALLS * (1 + normed) * max(1, _steps(run)) / together
+    of_layer = _LAYER if traced else _CALLS * (1 + normed) * max(1, _steps(run)) / together
     weights = parameters(run) * _UPDATE.get(run.optimizer, 2.0) * 1e-3
     products = 6 * _products(run) * run.batch_size / _OPERATIONS
     weights += _DROPOUT * dropped * sum(_layers(run)[1:]) * 1e-3 if run.mask == "weights" else 0.0
     dropped = dropped and run.mask not in ("weights", "batchwise", "frozen")
-    costs, others = ({"relu": _RELU}, _CURVE) if chain else (_ACTIVATION, _EXPONENTIAL)
+    costs, others = ({"relu": _RELU}, _CURVE) if traced else (_ACTIVATION, _EXPONENTIAL)
     unit = costs.get(run.activation, others)
     unit += _NORM * normed + _DROPOUT * dropped
-    unit += _WINDOWS * (run.model in _CONVOLUTIONS)
+    unit += (_LAID_OUT if traced else _WINDOWS) * (run.model in _CONVOLUTIONS)
     unit += 2 * _DROPOUT * run.mask.startswith("row_noise")
     unit += (_STATE + _CLIPPED * (run.clip > 0)) * (_steps(run) > 0)
     units = run.width * sum(_positions(run)[:-1])

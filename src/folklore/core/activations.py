@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from folklore.core.pieces import larger
+
 _LEAK = 0.01
 
 
@@ -46,20 +48,4 @@ def softplus(h: Tensor) -> Tensor:
 
 def maxout(h: Tensor, *, pieces: int = 2) -> Tensor:
     """The largest of `pieces` affine maps (Goodfellow et al. 2013); a piece is a contiguous part of the last axis."""
-    return _LargerOfTwo.apply(h) if pieces == 2 else torch.stack(h.chunk(pieces, dim=-1)).amax(0)
-
-
-class _LargerOfTwo(torch.autograd.Function):
-    """torch.maximum of the halves of the last axis, and its gradient (shared equally by equals), in a third of the time."""
-
-    @staticmethod
-    def forward(ctx, h: Tensor) -> Tensor:
-        first, second = h.chunk(2, dim=-1)
-        ctx.save_for_backward((first - second).sign_().add_(1).mul_(0.5))  # 1, 1/2 or 0
-        return torch.maximum(first, second)
-
-    @staticmethod
-    def backward(ctx, slope: Tensor) -> Tensor:
-        (share,) = ctx.saved_tensors
-        first = slope * share
-        return torch.cat([first, slope - first], dim=-1)
+    return larger(h) if pieces == 2 else torch.stack(h.chunk(pieces, dim=-1)).amax(0)

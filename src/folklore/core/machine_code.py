@@ -20,6 +20,7 @@ FLOAT, INTEGER, VECTOR = 4, 8, 4 * LANES  # bytes
 _AT_ONCE = 4  # vectors that do not wait for one another
 _I1, _I32, _I64, _F32 = (*map(ir.IntType, (1, 32, 64)), ir.FloatType())
 _VEC, _MASK = ir.VectorType(_F32, LANES), ir.VectorType(_I1, LANES)
+_NUMBERED = ir.Constant(ir.VectorType(_I64, LANES), list(range(LANES)))
 _PTR = ir.PointerType()
 
 
@@ -87,6 +88,9 @@ class Code:
 
     def times(self, a: ir.Value, b: ir.Value | int) -> ir.Value:
         return self.builder.mul(a, b if isinstance(b, ir.Value) else self.int(b))
+
+    def less(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.builder.sub(a, b)
 
     @contextmanager
     def counting(self, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
@@ -171,8 +175,12 @@ class Code:
 
     def first_lanes(self, count: ir.Value) -> ir.Value:
         """The mask of the first `count` lanes."""
-        kind = ir.VectorType(_I64, LANES)
-        return self.builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), self.splat(count, _I64))
+        return self.builder.icmp_signed("<", _NUMBERED, self.splat(count, _I64))
+
+    def lanes(self, first: ir.Value, behind: ir.Value) -> ir.Value:
+        """The mask of the lanes first .. behind - 1."""
+        from_first = self.builder.icmp_signed(">=", _NUMBERED, self.splat(first, _I64))
+        return self.builder.and_(from_first, self.first_lanes(behind))
 
     def only_if(self, condition: ir.Value, mask: ir.Value) -> ir.Value:
         """The mask, or no lane at all."""

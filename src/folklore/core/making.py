@@ -1,4 +1,4 @@
-"""How the updates of blocks are made: by one compiled function where the net is a chain, else step by step, on a GPU by a recording."""
+"""How the updates of blocks are made: by one compiled function where the net's trace is known, else step by step, on a GPU by a recording."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from folklore.core.blocks import Block, one_by_one
-from folklore.core.chain_updates import make_updates
-from folklore.core.chains import chain_of, fits
 from folklore.core.networks import Layout, Parameters
 from folklore.core.recorded import Recorded, Updates, as_graph
 from folklore.core.steps import Hyper, Rule, State, make_step
+from folklore.core.traced_updates import make_updates
+from folklore.core.traces import fits, trace_of
 
 
 def updating(layout: Layout, rule: Rule, device: torch.device) -> Updates:
@@ -18,11 +18,11 @@ def updating(layout: Layout, rule: Rule, device: torch.device) -> Updates:
     step = make_step(layout, rule)
     if device.type == "cuda":
         return Recorded(step, as_graph)
-    stages = chain_of(layout, rule)
+    trace = trace_of(layout, rule)
 
     def updates(parameters: Parameters, state: State, hyper: Hyper, block: Block) -> list[Tensor]:
-        if stages and fits(stages, parameters, block):
-            return make_updates(stages, rule, parameters, state, hyper, block)
+        if trace and fits(trace, parameters, block):
+            return make_updates(trace, rule, parameters, state, hyper, block)
         return one_by_one(step, parameters, state, hyper, block)
 
     return updates

@@ -15,6 +15,7 @@ from folklore.core import activations, initializers, lookup, norms
 from folklore.core.affine import affine
 from folklore.core.ahead import mapped, sent
 from folklore.core.batch_norm import Moments, move
+from folklore.core.positions import every, mean, windows
 from folklore.core.randomness import generator
 
 
@@ -160,6 +161,26 @@ class Pass:
     def hidden(self, i: int, h: Tensor) -> Tensor:
         """Layer i in the usual order: linear, norm, activation, dropout. What comes may be read by one `linear` only."""
         return self.drop(i, self.activate(self.norm(i, self.linear(i, h))))
+
+    def positions(self, x: Tensor) -> Tensor:
+        """Inputs (R, B, F) as rows of one channel, (R, B * F, 1)."""
+        return x.flatten(1, 2).unsqueeze(2)
+
+    def windows(self, h: Tensor, length: int, stride: int) -> Tensor:
+        """What lies around every `stride`-th of the `length` positions of a sample, side by side; see `folklore.core.positions`."""
+        return windows(h, length, stride)
+
+    def mean(self, h: Tensor, length: int) -> Tensor:
+        """Over the `length` positions of a sample, (R, B * length, C) to (R, B, C)."""
+        return mean(h, length)
+
+    def joined(self, h: Tensor, skip: Tensor, length: int = 1, stride: int = 1) -> Tensor:
+        """Pre-activations (R, B, units * pieces) plus what skips layers (R, B, units), which every piece of a unit gets.
+
+        Of rows that are `length` positions of a sample every `stride`-th.
+        """
+        skip = every(skip, length, stride)
+        return (h.unflatten(-1, (self.layout.pieces, -1)) + skip.unsqueeze(-2)).flatten(-2)
 
     def logits(self, x: Tensor) -> Tensor:
         """(R, B, C) of inputs (R, B, F)."""

@@ -1,8 +1,8 @@
 """Say what a profile costs before anything is trained: `python -m folklore.stages.estimate profile=full --cores 8`.
 
 Runs and jobs come from the plan, processor time from the cost model times what this machine takes for some short trainings, which are made
-now: of chains, and of nets that are trained step by step, for machines differ by more in the calls of the one than in the arithmetic of the
-other. The rest are round figures from runs of the `smoke` and `laptop` profiles.
+now: of nets that are traced, and of those that are trained step by step, for machines differ by more in the calls of these than in the
+arithmetic of the others. The rest are round figures from runs of the `smoke` and `laptop` profiles.
 """
 
 from __future__ import annotations
@@ -27,23 +27,27 @@ JOB, IMPORT, CLAIM, REST = 4.0, 0.025, 1.2, 60.0
 # bytes of a run: in the store; in MLflow's file
 STORED, TRACKED = 1.8e3, 19.8e3
 TUNED_FURTHER = 1.08  # grids that move, rates that are measured again: runs over those that are planned
-CHAINS = (
+TRACED = (
     Run(lr=0.01, updates=400),
     Run(lr=0.01, updates=400, batch_size=2, norm="batch", optimizer="momentum"),
     Run(lr=0.01, updates=60, batch_size=128, data="mnist"),
+    Run(lr=0.01, updates=60, activation="maxout", norm="batch"),
+    Run(lr=0.01, updates=60, model="residual_cnn", width=16, depth=9, norm="batch", optimizer="momentum"),
 )
 OTHERS = (
-    Run(lr=0.01, updates=60, activation="maxout", norm="batch"),
-    Run(lr=0.01, updates=30, model="residual", depth=9, norm="batch", optimizer="momentum"),
-    Run(lr=0.01, updates=15, model="cnn", width=16, depth=9, norm="batch", optimizer="momentum"),
+    Run(lr=0.01, updates=30, norm="layer"),
+    Run(
+        lr=0.01, updates=15, model="rnn", activation="tanh", width=32, depth=1, clip=1.0, optimizer="momentum"
+    ),
+    Run(lr=0.01, updates=15, mask="weights", dropout=0.5),
 )
 
 
 @dataclass(frozen=True)
 class Pace:
-    """This machine's time over that of the cost model: for chains, and for all else."""
+    """This machine's time over that of the cost model: for traced nets, and for all else."""
 
-    chains: float
+    traced: float
     others: float
 
 
@@ -70,7 +74,7 @@ def estimate(plan: Plan, cores: int, pace: Pace) -> Estimate:
     runs, claims = round(plan.runs * TUNED_FURTHER), len(wanted_claims(plan.config.profile))
     beside = JOB * len(plan.jobs) + IMPORT * runs + CLAIM * claims + REST
     units = [(unit, job.phase) for job in plan.jobs for unit in job.units]
-    paces = (pace.chains if cost.is_chain(unit.cells[0].run) else pace.others for unit, _ in units)
+    paces = (pace.traced if cost.is_traced(unit.cells[0].run) else pace.others for unit, _ in units)
     training = sum(own * unit.seconds(phase) for own, (unit, phase) in zip(paces, units, strict=True))
     disk = STORED * runs, TRACKED * runs
     return Estimate(
@@ -83,7 +87,7 @@ def measured_pace() -> Pace:
     from folklore.stages.jobs import run_single_threaded
 
     run_single_threaded()
-    return Pace(*(statistics.median(map(_pace, samples)) for samples in (CHAINS, OTHERS)))
+    return Pace(*(statistics.median(map(_pace, samples)) for samples in (TRACED, OTHERS)))
 
 
 def _pace(sample: Run) -> float:
@@ -105,7 +109,7 @@ def said(found: Estimate, profile: str) -> dict[str, str]:
     return {
         "profile": f"{profile}: {found.claims} claims",
         "networks": f"about {found.runs:,}, in {found.jobs:,} jobs",
-        "training": f"{_hours(found.training)} on one core (this machine takes {found.pace.chains:.2f} times the cost model's time, "
+        "training": f"{_hours(found.training)} on one core (this machine takes {found.pace.traced:.2f} times the cost model's time, "
         f"{found.pace.others:.2f} times where it trains step by step)",
         "beside it": f"{_hours(found.beside)} on one core: starts of jobs, import, judging, figures",
         f"on {found.cores} cores": f"about {_hours(found.wall)}",

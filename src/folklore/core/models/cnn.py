@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from folklore.core.models._convolution import activated, anatomy, classified, convolved
+from folklore.core.models._convolution import anatomy, classified, convolved
 from folklore.core.networks import Pass
 
 __all__ = ["anatomy", "forward"]
 
 
 def forward(net: Pass, x: Tensor) -> Tensor:
-    batch = x.shape[1]
-    x = x.unsqueeze(-1)
+    h = net.positions(x)
     for i in range(net.layout.depth):
-        x = activated(net, i, convolved(net, i, x), batch)
-    return classified(net, x)
+        h = net.drop(i, net.activate(convolved(net, i, h)))
+    return classified(net, h)

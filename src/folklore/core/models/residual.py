@@ -10,7 +10,7 @@ from torch import Tensor
 from folklore.core.models.mlp import anatomy
 from folklore.core.networks import Pass
 
-__all__ = ["anatomy", "forward", "joined", "opens"]
+__all__ = ["anatomy", "forward", "opens"]
 
 
 def opens(i: int) -> bool:
@@ -18,18 +18,13 @@ def opens(i: int) -> bool:
     return i % 2 == 1
 
 
-def joined(net: Pass, h: Tensor, skip: Tensor) -> Tensor:
-    """Pre-activations (R, B, units * pieces) plus the block's input (R, B, units), which every piece of a unit gets."""
-    return (h.unflatten(-1, (net.layout.pieces, -1)) + skip.unsqueeze(-2)).flatten(-2)
-
-
 def forward(net: Pass, x: Tensor) -> Tensor:
     skip = None
     for i in range(net.layout.depth):
-        h = net.norm(i, net.linear(i, x))
+        z = net.norm(i, net.linear(i, x))
         if opens(i):
             skip = x
         elif skip is not None:
-            h = joined(net, h, skip)
-        x = net.drop(i, net.activate(h))
+            z = net.joined(z, skip)
+        x = net.drop(i, net.activate(z))
     return net.linear(net.layout.depth, x)

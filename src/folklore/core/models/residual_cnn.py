@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from folklore.core.models._convolution import activated, anatomy, classified, convolved, stride
-from folklore.core.models.residual import joined, opens
+from folklore.core.models._convolution import anatomy, classified, convolved, lengths, stride
+from folklore.core.models.residual import opens
 from folklore.core.networks import Pass
 
 __all__ = ["anatomy", "forward"]
 
 
 def forward(net: Pass, x: Tensor) -> Tensor:
-    batch, depth, skip = x.shape[1], net.layout.depth, None
-    x = x.unsqueeze(-1)
+    depth, positions, skip = net.layout.depth, lengths(net.layout), None
+    h = net.positions(x)
     for i in range(depth):
-        h = convolved(net, i, x)
+        z = convolved(net, i, h)
         if opens(i):
-            skip = x[:, :, :: stride(depth, i)].flatten(1, 2)
+            skip = h
         elif skip is not None:
-            h = joined(net, h, skip)
-        x = activated(net, i, h, batch)
-    return classified(net, x)
+            z = net.joined(z, skip, positions[i - 1], stride(depth, i - 1))
+        h = net.drop(i, net.activate(z))
+    return classified(net, h)
