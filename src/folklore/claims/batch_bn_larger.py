@@ -58,7 +58,7 @@ DESIGN = Study(
     factors={"batch_size": (4, 8, 32, 64, 128)},
     fixed={"norm": "batch", "optimizer": "sgd", "n_train": 16_384},
     samples=131_072,
-    seconds=189,
+    seconds=130,
     variants=(
         Variant(
             FEW,

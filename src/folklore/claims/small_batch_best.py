@@ -45,7 +45,7 @@ DESIGN = Study(
     samples=250 * 4096,
     rates=Rates(count=7, octaves=0.5, widen=6),
     half_replicates=8,
-    seconds=1189,
+    seconds=900,
     variants=(
         Variant(
             "fashion_mnist",
