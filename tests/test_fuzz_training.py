@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from folklore import datasets, levels
+from folklore.core import making
 from folklore.core.training import train
 from folklore.datasets.views import seen
 from folklore.errors import UsageError
@@ -98,6 +99,23 @@ def test_what_is_accepted_trains(run: Run, digits_root: Path) -> None:
     assert len(result["loss_curve"]) == len(result["loss_step"]) <= run.loss_points
     assert result["loss_step"][-1] == run.updates
     assert (result["test_accuracy"] is None) == (not run.score_test)
+
+
+@fuzz(0.1, run=runs())
+def test_a_traced_net_does_to_the_bit_what_steps_do(run: Run, digits_root: Path) -> None:
+    """Also where numbers overflow: the same update is the first bad one."""
+    if run.probe == "step_time":  # clocks
+        return
+    try:
+        check_run(run)
+        check_rows(run, viewed(digits_root, run.view))
+    except UsageError:
+        return
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patched:
+        warnings.simplefilter("ignore")
+        found = train([run], viewed(digits_root, run.view))
+        patched.setattr(making, "trace_of", lambda *_: None)
+        assert repr(train([run], viewed(digits_root, run.view))) == repr(found)
 
 
 REFUSED = [
