@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,36 @@ def _exact_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         if name in CLAIMS:
             monkeypatch.setattr(CLAIMS[name].module, function, once(name, function))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database, made by two processes that both find it missing, beside an orphaned log and a person's copy.
+
+    Creating one takes seconds; the tests copy it.
+    """
+    from folklore.tracking import open_tracker
+    from mirror import run_children
+
+    folder = tmp_path_factory.mktemp("template")
+    database = folder / "mlflow.db"
+    (folder / "mlflow.db-wal").write_bytes(b"left by a database that a person deleted")
+    (folder / "mlflow.db-backup").write_bytes(b"kept")
+    assert run_children(open_tracker, *[(f"sqlite:///{database}", folder)] * 2) == [0, 0]
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return database
+
+
+@pytest.fixture
+def out(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A results folder with an empty database; its name has a blank, as users' folders do."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "my results"
+    folder.mkdir()
+    shutil.copy(template, folder / "mlflow.db")
+    return folder
 
 
 @pytest.fixture(scope="session")
