@@ -22,7 +22,6 @@ EVERY = 10.0  # seconds between two lines
 PARENT = "FOLKLORE_PARENT"  # process id of the workflow, or of the part of it that runs this job on a node; set by the Snakefile
 SESSION = "FOLKLORE_SESSION"  # names the workflow; all its jobs share it, wherever they run
 LOCK = "folklore.lock"  # in .snakemake: the session that began last
-FRESH = 30.0  # a job whose heartbeat is older is not training now
 
 
 class Progress:
@@ -32,6 +31,7 @@ class Progress:
         self.folder, self.plan, self.job = out / "progress", plan, job
         self.runs, self.done, self.trained, self.busy = 0, 0.0, 0.0, 0.0
         self.started = self.spoke = self.beat = time.monotonic()  # the clock may be set meanwhile
+        self.began = time.time()
 
     def __enter__(self) -> Progress:
         self._write(0.0)
@@ -71,6 +71,7 @@ class Progress:
             "done": min(self.done + under_way, self.job.seconds),
             "trained": self.trained,
             "busy": self.busy,
+            "began": self.began,
             "time": time.time(),
         }
         atomic_write(self.folder / f"{self.job.phase}-{self.job.name}.json", json.dumps(state))
@@ -106,22 +107,23 @@ def line(out: Path, plan: Plan, what: str) -> str:
 
 def totals(out: Path, plan: Plan) -> tuple[int, float, float, float | None]:
     """Runs done, expected seconds done and in all, and wall seconds left (None when nothing was measured yet)."""
-    runs, done, trained, busy, active = 0, 0.0, 0.0, 0.0, 0
-    total = sum(job.seconds for job in plan.jobs)
-    for job in plan.jobs:
-        state = _state(out, job)
-        runs, done = runs + state["runs"], done + state["done"]
-        if state["session"] == session():
-            trained, busy = trained + state["trained"], busy + state["busy"]
-            active += abs(time.time() - state["time"]) < FRESH
-    speed = busy / trained if trained > 0 else None
-    left = None if speed is None else (total - done) * speed / max(active, 1)
+    states = [_state(out, job) for job in plan.jobs]
+    runs, done = sum(state["runs"] for state in states), sum(state["done"] for state in states)
+    total, own = sum(job.seconds for job in plan.jobs), [s for s in states if s["session"] == session()]
+    trained, busy = (sum(state[name] for state in own) for name in ("trained", "busy"))
+    left = (total - done) * busy / trained / _side_by_side(own) if trained > 0 else None
     return runs, done, total, left
+
+
+def _side_by_side(states: Sequence[dict]) -> float:
+    """How many jobs were at work at a time, on average since the first of them began: how many are now changes with every start and end."""
+    since = time.time() - min(state["began"] for state in states)
+    return max(1.0, sum(state["time"] - state["began"] for state in states) / since) if since > 0 else 1.0
 
 
 def _state(out: Path, job: Job) -> dict:
     """A job's heartbeat; a job that ended in an earlier session counts by its output."""
-    nothing = {"session": "", "runs": 0, "done": 0.0, "trained": 0.0, "busy": 0.0, "time": 0.0}
+    nothing = {"session": "", "runs": 0, "done": 0.0, "trained": 0.0, "busy": 0.0, "began": 0.0, "time": 0.0}
     path, result = out / "progress" / f"{job.phase}-{job.name}.json", out / job.phase / f"{job.name}.json"
     state, outcome = (_made_for(job, candidate) for candidate in (path, result))
     if all(isinstance(state.get(key), type(value)) for key, value in nothing.items()):
