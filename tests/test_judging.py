@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from folklore import judging
+from folklore import criteria, judging
 from folklore.config import compose
 from folklore.grid import Rates, Study, Variant
 from folklore.report import claim as report
@@ -52,12 +52,14 @@ def test_arms_of_another_procedure_are_some(frame: pd.DataFrame) -> None:
     assert ", trained by early stopping," in judging.trained(STUDY, frame.assign(procedure="early_stopping"))
 
 
-def a_finding(equivalence: bool):
+def a_finding(equivalence: bool, gain: float = 0.0):
+    """Of forty runs; arm a is better by `gain`."""
     rng = np.random.default_rng(1)
     runs = pd.DataFrame(
         {"arm": ["a", "b"] * 20, "replicate": np.repeat(range(20), 2), "variant": "main", "phase": "confirm",
          "status": "ok", "edge": "", "lr": 0.1, "test_accuracy": 0.5 + 0.05 * rng.standard_normal(40)}
     )  # fmt: skip
+    runs.loc[runs["arm"] == "a", "test_accuracy"] += gain
     return contrast(runs, {"a": 1.0, "b": -1.0}, 0.01, equivalence=equivalence)
 
 
@@ -82,3 +84,13 @@ def test_a_p_value_of_several_tests_is_called_so() -> None:
     entry = {"id": "x", "title": "x", "verdict": "refuted", "effect": 0.1, "p": 1.0, "p_t": 0.001}
     facts = dict(report.view(entry)["facts"])
     assert facts["largest p of the rule’s parts"] == "1"
+
+
+@pytest.mark.parametrize(("p", "verdict"), [(0.01, "supported"), (0.2, "inconclusive")])
+def test_every_version_of_a_criterion_is_judged_at_the_corrected_level(p: float, verdict: str) -> None:
+    """The last of them is the one that decides: its verdict in the history is the claim's."""
+    claim, finding = CLAIMS["early-stopping"], a_finding(False, gain=0.1)
+    assert finding.verdict(claim.criterion.delta, p).verdict == verdict
+    history = judging._criterion(claim, None, finding, criteria.read(), lambda _: p)["history"]
+    assert history[-1]["hash"] == claim.criterion_hash
+    assert history[-1]["verdict"] == verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +34,10 @@ def judge_all(plan: Plan, out: Path) -> dict:
     findings = {claim.id: finding_of(claim, studies[claim.id]) for claim in claims}
     corrected = corrected_p(claims, findings)
     commit, dirty = provenance.commit()
-    judged = [_entry(plan, c, studies[c.id], findings[c.id], corrected.get(c.id), entries) for c in claims]
+    judged = [
+        _entry(plan, c, studies[c.id], findings[c.id], entries, _correction(claims, findings, corrected, c))
+        for c in claims
+    ]
     return {
         "schema": SCHEMA,
         "profile": plan.config.profile.name,
@@ -53,20 +56,34 @@ def judge_all(plan: Plan, out: Path) -> dict:
 
 def corrected_p(claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]) -> dict[str, float]:
     """Holm-corrected p-values by claim, each family at its frozen size."""
-    frozen = criteria.families()
     corrected: dict[str, float] = {}
     for family in sorted({c.claim.family for c in claims}):
-        p = {
-            c.id: findings[c.id].p
-            for c in claims
-            if c.claim.family == family and findings[c.id].p is not None
-        }
-        members = [
-            *frozen.get(family, []),
-            *sorted(set(p) - set(frozen.get(family, []))),
-        ]  # a user's own claim joins its family
-        corrected |= holm(p, members)
+        corrected |= _corrected_in(family, claims, findings)
     return corrected
+
+
+def _corrected_in(
+    family: str, claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]
+) -> dict[str, float]:
+    frozen, own = criteria.families().get(family, []), [c.id for c in claims if c.claim.family == family]
+    p = {name: found for name in own if (found := findings[name].p) is not None}
+    return holm(p, [*frozen, *sorted(set(p) - set(frozen))])  # a user's own claim joins its family
+
+
+def _correction(
+    claims: Sequence[LoadedClaim],
+    findings: Mapping[str, Finding],
+    corrected: Mapping[str, float],
+    claim: LoadedClaim,
+) -> Callable[[Finding], float | None]:
+    """From a finding of this claim, its own or that under another criterion, to the corrected p-value among those of the others."""
+
+    def correct(finding: Finding) -> float | None:
+        if finding is findings[claim.id]:  # most versions differ from it in the design only
+            return corrected.get(claim.id)
+        return _corrected_in(claim.claim.family, claims, {**findings, claim.id: finding}).get(claim.id)
+
+    return correct
 
 
 def read_calibration(out: Path, profile: str) -> dict | None:
@@ -88,10 +105,10 @@ def _entry(
     claim: LoadedClaim,
     runs: pd.DataFrame | None,
     finding: Finding,
-    p: float | None,
     entries: list[dict],
+    correct: Callable[[Finding], float | None],
 ) -> dict:
-    criterion, said = claim.criterion, claim.claim
+    criterion, said, p = claim.criterion, claim.claim, correct(finding)
     verdict, found = finding.verdict(criterion.delta, p), finding.estimate
     study = next((s for s in plan.studies if s.name == claim.study), None)
     flips = [r for r in finding.robustness if flipped(verdict, r.verdict)]
@@ -145,7 +162,7 @@ def _entry(
             "run_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest() if keys else None,
             "core_updates": int(runs.drop_duplicates("run_key")["updates"].sum()) if runs is not None else 0,
             "core_seconds": round(seconds(runs), 1) if runs is not None else 0.0,
-            "criterion": _criterion(claim, runs, finding, entries),
+            "criterion": _criterion(claim, runs, finding, entries, correct),
             "figure": f"results/figures/{claim.id}.svg",
         }
     )
@@ -300,14 +317,20 @@ def _robust(robust, main: Verdict) -> dict:
     }
 
 
-def _criterion(claim: LoadedClaim, runs: pd.DataFrame | None, finding: Finding, entries: list[dict]) -> dict:
+def _criterion(
+    claim: LoadedClaim,
+    runs: pd.DataFrame | None,
+    finding: Finding,
+    entries: list[dict],
+    correct: Callable[[Finding], float | None],
+) -> dict:
     """The criterion, its commit, and the verdict under every version that was registered."""
     registered, history = criteria.current(claim, entries), []
     for entry in criteria.versions(claim, entries):
         old = criteria.criterion_of(entry)
         # where only the design was another one there is nothing to judge again
         found = finding if old == claim.criterion else finding_of(claim, runs, old)
-        verdict = found.verdict(old.delta, None)
+        verdict = found.verdict(old.delta, correct(found))
         history.append({k: entry[k] for k in ("hash", "commit", "reason")} | {"verdict": verdict.verdict})
     return {
         "hash": claim.criterion_hash,
