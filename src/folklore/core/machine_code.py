@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import llvmlite
 from llvmlite import binding, ir
+
+from folklore.core import object_code
 
 LANES = 16  # floats of a vector; the compiler splits it where registers are shorter
 FLOAT, INTEGER, VECTOR = 4, 8, 4 * LANES  # bytes
@@ -306,6 +309,8 @@ def wide_registers() -> bool:
 
 
 _engines: list[Any] = []  # compiled code lives as long as they do
+_LEVEL = 2  # of LLVM's optimisation
+_UNROLLS = False  # two steps of a tile at once would not fit the registers
 
 
 def _host() -> tuple[str, str]:
@@ -318,14 +323,23 @@ def _machine_code(text: str) -> int:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     cpu, features = _host()
-    machine = binding.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
-    module = binding.parse_assembly(text)
-    module.triple, module.data_layout = machine.triple, str(machine.target_data)
-    tuning = binding.create_pipeline_tuning_options(speed_level=2)
-    tuning.loop_unrolling = False  # two steps of a tile at once would not fit the registers
-    passes = binding.create_pass_builder(machine, tuning)
-    passes.getModulePassManager().run(module, passes)
-    engine = binding.create_mcjit_compiler(module, machine)
+    machine = binding.Target.from_default_triple().create_target_machine(
+        cpu=cpu, features=features, opt=_LEVEL
+    )
+    made_by = f"llvmlite {llvmlite.__version__}, level {_LEVEL}, unrolls {_UNROLLS}, {cpu}, {features}"
+    found = object_code.kept(f"{made_by}\n{text}", lambda: _object_file(text, machine))
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+    engine.add_object_file(binding.ObjectFileRef.from_data(found))
     engine.finalize_object()
     _engines.append(engine)
     return engine.get_function_address("written")
+
+
+def _object_file(text: str, machine: Any) -> bytes:
+    module = binding.parse_assembly(text)
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    tuning = binding.create_pipeline_tuning_options(speed_level=_LEVEL)
+    tuning.loop_unrolling = _UNROLLS
+    passes = binding.create_pass_builder(machine, tuning)
+    passes.getModulePassManager().run(module, passes)
+    return machine.emit_object(module)
