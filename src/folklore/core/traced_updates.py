@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import singledispatchmethod
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ from folklore.core.positions import (
 from folklore.core.products import Product, of_one_run, scratch_floats
 from folklore.core.softmax import cross_entropy_part
 from folklore.core.steps import Hyper, Rule, State, of_layer, of_norm
-from folklore.core.traces import Activation, Drop, Joined, Linear, Mean, Norm, Positions, Trace, Windows
+from folklore.core.traces import Activation, Drop, Joined, Linear, Mean, Node, Norm, Positions, Trace, Windows
 from folklore.core.updates import ROW, numbers_of, update_product
 
 
@@ -91,8 +92,8 @@ Back = Callable[[Matrix], Matrix]  # from the slopes of a value those of the val
 class _Written:
     """Writes the calls of an update: forward, the loss, backward with the updates of the parameters.
 
-    What a node writes forward returns the value that it makes, and what it writes backward: from the slopes of this value those of the value
-    that it reads, if these are wanted.
+    What a node writes forward gives the value that it makes, and what it writes backward: from the slopes of this value those of the value that
+    it reads.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class _Written:
         """Of inputs (S, R, B, F) and labels (S, R, B); losses (S, R) is written."""
         self.values, backs = [of_update(x)], []
         for number, node in self.trace.numbered:
-            value, back = getattr(self, f"_{type(node).__name__.lower()}")(number, node)
+            value, back = self._write(node, number)
             self.values.append(value)
             backs.append(back)
         labels, loss = of_update(y.unsqueeze(3)).spot, of_update(losses[..., None, None]).spot
@@ -127,7 +128,13 @@ class _Written:
                 self._hand_on(node.reads, back(self.slopes.pop(number)))
         return self.calls
 
-    def _linear(self, number: int, node: Linear) -> tuple[Matrix, Back]:
+    @singledispatchmethod
+    def _write(self, node: Node, number: int) -> tuple[Matrix, Back]:
+        """What makes value `number`, and what goes back through it."""
+        raise TypeError(f"nothing is known of {node}")
+
+    @_write.register
+    def _linear(self, node: Linear, number: int) -> tuple[Matrix, Back]:
         inputs, layer = self.values[node.reads], node.layer
         weights, bias = (list(map(of_run, each)) for each in of_layer(self.parameters, self.state, layer))
         h = self.calls.scratch(inputs.height, weights[0].width)
@@ -150,7 +157,8 @@ class _Written:
 
         return h, back
 
-    def _norm(self, number: int, node: Norm) -> tuple[Matrix, Back]:
+    @_write.register
+    def _norm(self, node: Norm, number: int) -> tuple[Matrix, Back]:
         h, place, parameters = self.values[node.reads], node.place, self.parameters
         y, centred, scale = self._like(h), self._like(h), self.calls.scratch(1, h.width)
         gain, shift = (list(map(of_run, each)) for each in of_norm(parameters, self.state, place))
@@ -166,10 +174,11 @@ class _Written:
 
         return y, back
 
-    def _activation(self, number: int, node: Activation) -> tuple[Matrix, Back]:
+    @_write.register
+    def _activation(self, node: Activation, number: int) -> tuple[Matrix, Back]:
         h = self.values[node.reads]
         if node.rectifies:
-            return self._rectified(number, node, h)
+            return self._rectified(node, number, h)
         level = getattr(activations, node.level)
         if level is activations.maxout:
             return self._larger(h)
@@ -177,7 +186,7 @@ class _Written:
         self._call(curve_part(level), h.height * h.width, h, values, slopes)
         return values, lambda above: self._times(above, slopes, above)
 
-    def _rectified(self, number: int, node: Activation, h: Matrix) -> tuple[Matrix, Back]:
+    def _rectified(self, node: Activation, number: int, h: Matrix) -> tuple[Matrix, Back]:
         y = h
         if node.reads not in self.trace.rectifying:
             y = self._like(h)
@@ -203,19 +212,22 @@ class _Written:
 
         return value, back
 
-    def _drop(self, number: int, node: Drop) -> tuple[Matrix, Back]:
+    @_write.register
+    def _drop(self, node: Drop, number: int) -> tuple[Matrix, Back]:
         h, factor = self.values[node.reads], self.factors.get(("unit", node.place))
         if factor is None:
             return h, lambda slopes: slopes
         times = of_update(factor)
         return self._times(h, times, self._like(h)), lambda slopes: self._times(slopes, times, slopes)
 
-    def _positions(self, number: int, node: Positions) -> tuple[Matrix, Back]:
+    @_write.register
+    def _positions(self, node: Positions, number: int) -> tuple[Matrix, Back]:
         x = self.values[node.reads]
         rows = x.height * x.width
         return Matrix(x.whole(x.height, x.width), rows, 1, x.column), _no_back
 
-    def _windows(self, number: int, node: Windows) -> tuple[Matrix, Back]:
+    @_write.register
+    def _windows(self, node: Windows, number: int) -> tuple[Matrix, Back]:
         h, out = self.values[node.reads], halved(node.length, node.stride)
         samples = h.height // node.length
         sizes = samples, node.length, h.width, out
@@ -230,7 +242,8 @@ class _Written:
 
         return found, back
 
-    def _mean(self, number: int, node: Mean) -> tuple[Matrix, Back]:
+    @_write.register
+    def _mean(self, node: Mean, number: int) -> tuple[Matrix, Back]:
         h = self.values[node.reads]
         sizes = h.height // node.length, node.length, h.width
         found = self.calls.scratch(sizes[0], h.width)
@@ -243,7 +256,8 @@ class _Written:
 
         return found, back
 
-    def _joined(self, number: int, node: Joined) -> tuple[Matrix, Back]:
+    @_write.register
+    def _joined(self, node: Joined, number: int) -> tuple[Matrix, Back]:
         h, skip = self.values[node.reads], self.values[node.skip]
         out, found = halved(node.length, node.stride), self._like(h)
         sizes = skip.height // node.length, node.length, h.width // skip.width, skip.width, out
