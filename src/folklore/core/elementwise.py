@@ -50,15 +50,14 @@ def times_part() -> Compiled:
     def write(code: Code, given: Sequence[ir.Value]) -> None:
         _, rows, columns, matrix, factors, apart, out = given
         width = code.times(columns, FLOAT)
-        with code.counting(code.int(0), rows, 1) as row:
+
+        def each(row: ir.Value, before: ir.Value, mask: ir.Value | None) -> None:
             down, across = code.times(width, row), code.times(apart, row)
+            found = code.load(code.at(matrix, down, before), mask)
+            found *= code.load(code.at(factors, across, before), mask)
+            code.store(found, code.at(out, down, before), mask)
 
-            def each(before: ir.Value, mask: ir.Value | None) -> None:
-                found = code.load(code.at(matrix, down, before), mask)
-                found *= code.load(code.at(factors, across, before), mask)
-                code.store(found, code.at(out, down, before), mask)
-
-            code.along(columns, each)
+        code.by_row(rows, columns, each)
 
     return compiled(write, 7)
 

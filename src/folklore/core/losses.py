@@ -23,7 +23,7 @@ def cross_entropy_slope(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The same losses (R,) and their gradient by the logits (R, B, C): softmax minus one at the label, over B.
 
     Both from one exponential: less than half the time of `logsumexp` and what autograd derives from it. Of at most LANES classes in float32
-    on a processor by vector code, a chain's too, so that whatever trains a run gives it the same bits.
+    on a processor by vector code, a traced net's too, so that whatever trains a run gives it the same bits.
     """
     if in_registers(logits) and logits.shape[2] <= LANES:
         slopes = logits.clone(memory_format=torch.contiguous_format)

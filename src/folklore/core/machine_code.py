@@ -92,7 +92,7 @@ class Code:
     def times(self, a: ir.Value, b: ir.Value | int) -> ir.Value:
         return self.builder.mul(a, b if isinstance(b, ir.Value) else self.int(b))
 
-    def less(self, a: ir.Value, b: ir.Value) -> ir.Value:
+    def minus(self, a: ir.Value, b: ir.Value) -> ir.Value:
         return self.builder.sub(a, b)
 
     @contextmanager
@@ -164,6 +164,16 @@ class Code:
 
         self.across(n, _AT_ONCE, panel)
 
+    def by_row(
+        self,
+        rows: ir.Value,
+        columns: ir.Value,
+        each: Callable[[ir.Value, ir.Value, ir.Value | None], None],
+    ) -> None:
+        """Call `each` for every vector of every row: with the number of the row, and as `along` has it."""
+        with self.counting(self.int(0), rows, 1) as row:
+            self.along(columns, lambda before, mask: each(row, before, mask))
+
     def vector(self, value: Operand) -> Vector:
         if isinstance(value, Vector):
             return value
@@ -185,9 +195,10 @@ class Code:
         from_first = self.builder.icmp_signed(">=", _NUMBERED, self.splat(first, _I64))
         return self.builder.and_(from_first, self.first_lanes(behind))
 
-    def only_if(self, condition: ir.Value, mask: ir.Value) -> ir.Value:
-        """The mask, or no lane at all."""
-        return self.builder.and_(mask, self.splat(condition, _I1))
+    def only_if(self, condition: ir.Value, mask: ir.Value | None) -> ir.Value:
+        """The mask (None: all lanes), or no lane at all."""
+        all_or_none = self.splat(condition, _I1)
+        return all_or_none if mask is None else self.builder.and_(mask, all_or_none)
 
     def number(self, address: ir.Value) -> Vector:
         """One float, in all lanes."""

@@ -55,20 +55,19 @@ def larger_part() -> Compiled:
     def write(code: Code, given: Sequence[ir.Value]) -> None:
         _, rows, units, pieces, found, share = given
         width = code.times(units, FLOAT)
-        with code.counting(code.int(0), rows, 1) as row:
+
+        def each(row: ir.Value, before: ir.Value, mask: ir.Value | None) -> None:
             down = code.times(width, row)
+            place = code.at(pieces, down, down, before)
+            first, second = code.load(place, mask), code.load(code.at(place, width), mask)
+            away = first - second
+            # the middle of equals is theirs, and of what cannot be compared it is no number
+            value = select(">", away, 0.0, first, select("<", away, 0.0, second, (first + second) * 0.5))
+            code.store(value, code.at(found, down, before), mask)
+            part = select(">", away, 0.0, 1.0, select("<", away, 0.0, 0.0, 0.5))
+            code.store(part, code.at(share, down, before), mask)
 
-            def each(before: ir.Value, mask: ir.Value | None) -> None:
-                place = code.at(pieces, down, down, before)
-                first, second = code.load(place, mask), code.load(code.at(place, width), mask)
-                away = first - second
-                # the middle of equals is theirs, and of what cannot be compared it is no number
-                value = select(">", away, 0.0, first, select("<", away, 0.0, second, (first + second) * 0.5))
-                code.store(value, code.at(found, down, before), mask)
-                part = select(">", away, 0.0, 1.0, select("<", away, 0.0, 0.0, 0.5))
-                code.store(part, code.at(share, down, before), mask)
-
-            code.along(units, each)
+        code.by_row(rows, units, each)
 
     return compiled(write, 6)
 
@@ -80,16 +79,15 @@ def shared_part() -> Compiled:
     def write(code: Code, given: Sequence[ir.Value]) -> None:
         _, rows, units, slopes, share, found = given
         width = code.times(units, FLOAT)
-        with code.counting(code.int(0), rows, 1) as row:
+
+        def each(row: ir.Value, before: ir.Value, mask: ir.Value | None) -> None:
             down = code.times(width, row)
+            slope = code.load(code.at(slopes, down, before), mask)
+            first = slope * code.load(code.at(share, down, before), mask)
+            place = code.at(found, down, down, before)
+            code.store(first, place, mask)
+            code.store(slope - first, code.at(place, width), mask)
 
-            def each(before: ir.Value, mask: ir.Value | None) -> None:
-                slope = code.load(code.at(slopes, down, before), mask)
-                first = slope * code.load(code.at(share, down, before), mask)
-                place = code.at(found, down, down, before)
-                code.store(first, place, mask)
-                code.store(slope - first, code.at(place, width), mask)
-
-            code.along(units, each)
+        code.by_row(rows, units, each)
 
     return compiled(write, 6)

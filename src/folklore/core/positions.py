@@ -14,7 +14,7 @@ from llvmlite import ir
 from torch import Tensor
 
 from folklore.core.affine import in_registers
-from folklore.core.machine_code import FLOAT, LANES, Code, Compiled, Vector, compiled
+from folklore.core.machine_code import FLOAT, Code, Compiled, Vector, compiled
 
 KERNEL = 3
 
@@ -109,12 +109,12 @@ def windows_part(stride: int) -> Compiled:
             )
             before, behind = (
                 code.times(first, code.times(channels, -1)),
-                code.times(code.less(length, first), channels),
+                code.times(code.minus(length, first), channels),
             )
 
             def each(bytes_before: ir.Value, mask: ir.Value | None) -> None:
                 column = code.builder.sdiv(bytes_before, code.int(FLOAT))
-                there = code.lanes(code.less(before, column), code.less(behind, column))
+                there = code.lanes(code.minus(before, column), code.minus(behind, column))
                 there = there if mask is None else code.builder.and_(there, mask)
                 code.store(code.load(code.at(read, bytes_before), there), code.at(put, bytes_before), mask)
 
@@ -149,10 +149,9 @@ def folded_part(stride: int, *, rectified: bool = False) -> Compiled:
             ]
 
             def each(before: ir.Value, mask: ir.Value | None) -> None:
-                lanes = code.lanes(code.int(0), code.int(LANES)) if mask is None else mask
                 total = code.vector(0)
                 for read, there in reads:
-                    total = total + code.load(code.at(read, before), code.only_if(there, lanes))
+                    total = total + code.load(code.at(read, before), code.only_if(there, mask))
                 for value in values:
                     total = total.zero_where("<=", code.load(code.at(value, own, before), mask))
                 code.store(total, code.at(found, own, before), mask)
@@ -263,9 +262,7 @@ def skip_back_part(stride: int) -> Compiled:
             read = code.at(h, first)
 
             def each(before: ir.Value, mask: ir.Value | None) -> None:
-                lanes = code.only_if(
-                    there, code.lanes(code.int(0), code.int(LANES)) if mask is None else mask
-                )
+                lanes = code.only_if(there, mask)
                 start = [code.at(read, before), code.vector(0).value]
                 with code.repeating(pieces, start) as ((place, total), following):
                     more = Vector(code, total) + code.load(place, lanes)
