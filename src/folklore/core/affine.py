@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from folklore.core.machine_code import FLOAT, Code, Vector
-from folklore.core.products import Kernel, Place, Product, kernel, scratch_floats
+from folklore.core.products import ROW, Kernel, Place, Product, kernel, scratch_floats
 
 
 class Back(Enum):
@@ -65,6 +65,15 @@ def gradient(inputs: Tensor, slopes: Tensor) -> Tensor:
     return found
 
 
+def total(slopes: Tensor) -> Tensor:
+    """Slopes (R, B, out) summed over the rows, (R, 1, out): the gradient by a bias."""
+    if not in_registers(slopes):
+        return slopes.sum(dim=1, keepdim=True)
+    found = slopes.new_empty(len(slopes), 1, slopes.shape[2])
+    multiply(_total(), operands(None, slopes, [found]))
+    return found
+
+
 class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -88,7 +97,7 @@ class _Affine(torch.autograd.Function):
         if ctx.receive:
             return ctx.receive(inputs, slopes, back), *_NO_GRADIENTS
         by_weights = gradient(inputs, slopes) if ctx.needs_input_grad[1] else None
-        by_bias = slopes.sum(dim=1, keepdim=True) if ctx.needs_input_grad[2] else None
+        by_bias = total(slopes) if ctx.needs_input_grad[2] else None
         return input_slopes(slopes, weights, inputs, back), by_weights, by_bias, None, None, None
 
 
@@ -209,6 +218,7 @@ BACK = {
     Back.SLOPES: Product(_stored, transposed=True),
     Back.RECTIFIED: Product(_stored_above, operands=2, transposed=True),
 }
+GRADIENT, TOTAL = Product(_stored), Product(_stored, rows=ROW)
 
 
 @cache
@@ -218,7 +228,12 @@ def _forward(rectify: bool) -> Kernel:
 
 @cache
 def _plain() -> Kernel:
-    return kernel(Product(_stored))
+    return kernel(GRADIENT)
+
+
+@cache
+def _total() -> Kernel:
+    return kernel(TOTAL)
 
 
 @cache

@@ -63,6 +63,13 @@ def slopes(dy: Tensor, centred: Tensor, gain: Tensor, scale: Tensor) -> tuple[Te
     return dh.mul_(gain * scale), d_gain, d_shift
 
 
+def sums_of_slopes(dy: Tensor, centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients by gain and shift (R, 1, H) of any norm, from slopes and normalised rows (R, B, H). For kernels only."""
+    d_gain, d_shift = (dy.new_empty(len(dy), 1, dy.shape[2]) for _ in range(2))
+    _call(sums_part(), [dy, centred], [d_gain, d_shift])
+    return d_gain, d_shift
+
+
 def slopes_and_update(
     update: Product,
     gain: list[Tensor],
@@ -273,6 +280,30 @@ def forward_part(*, moves: bool, rectify: bool) -> Compiled:
 
 
 @cache
+def sums_part() -> Compiled:
+    """Of matrices dy and centred and rows for the gradients of gain and shift."""
+
+    def body(panel: _Panel) -> None:
+        for vectors, row in zip(_sums_of_slopes(panel), panel.rows, strict=True):
+            panel.put(vectors, row)
+
+    return _written(2, 2, body)
+
+
+def _sums_of_slopes(panel: _Panel) -> list[Sums]:
+    """Down the columns of its first two matrices: slopes times normalised rows, and slopes."""
+
+    def summed(at: Sequence[ir.Value], sums: list[Sums]) -> list[Sums]:
+        dy, centred = panel.each(at[0]), panel.each(at[1])
+        return [
+            [s + d * c for s, d, c in zip(sums[0], dy, centred, strict=True)],
+            [s + d for s, d in zip(sums[1], dy, strict=True)],
+        ]
+
+    return panel.down(2, summed)
+
+
+@cache
 def backward_part(update: Product | None) -> Compiled:
     """Of matrices dy, centred, dh and rows scale, gain, its gradient, that of shift; or, in an update, scale and the operands of both."""
     count = update.operands if update else 1
@@ -281,14 +312,7 @@ def backward_part(update: Product | None) -> Compiled:
         scale, *others = panel.rows
         share = 1 / panel.code.whole(panel.height)
 
-        def summed(at: Sequence[ir.Value], sums: list[Sums]) -> list[Sums]:
-            dy, centred = panel.each(at[0]), panel.each(at[1])
-            return [
-                [s + d * c for s, d, c in zip(sums[0], dy, centred, strict=True)],
-                [s + d for s, d in zip(sums[1], dy, strict=True)],
-            ]
-
-        found = panel.down(2, summed)
+        found = _sums_of_slopes(panel)
         along, away = ([s * share for s in sums] for sums in found)
         factor = [g * s for g, s in zip(panel.each(others[0]), panel.each(scale), strict=True)]
 

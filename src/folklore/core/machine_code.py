@@ -174,6 +174,32 @@ class Code:
         with self.counting(self.int(0), rows, 1) as row:
             self.along(columns, lambda before, mask: each(row, before, mask))
 
+    def summed(
+        self, n: ir.Value, count: int, each: Callable[[ir.Value, ir.Value | None], list[Vector]]
+    ) -> list[Vector]:
+        """So many sums of what `each` makes of every vector of n floats, called as `along` calls it; each sum is in all lanes.
+
+        Beyond the mask it must be zero. Lane by lane in order, the lanes by a tree.
+        """
+        whole = self.builder.sdiv(n, self.int(LANES))
+        left = self.first_lanes(self.minus(n, self.times(whole, LANES)))
+        with self.repeating(whole, [self.int(0), *[self.vector(0).value] * count]) as (at, following):
+            before, *sums = at
+            parts = each(before, None)
+            following.append(self.at(before, self.int(VECTOR)))
+            following += [(Vector(self, total) + part).value for total, part in zip(sums, parts, strict=True)]
+        before, *sums = at
+        parts = each(before, left)
+        return [self.over_lanes(Vector(self, total) + part) for total, part in zip(sums, parts, strict=True)]
+
+    def over_lanes(self, vector: Vector, together: Callable[[Vector, Vector], Vector] = Vector.__add__) -> Vector:
+        """All lanes taken together by a tree, in all lanes."""
+        apart = LANES // 2
+        while apart:
+            vector = together(vector, self.shuffled(vector, vector, [lane ^ apart for lane in range(LANES)]))
+            apart //= 2
+        return vector
+
     def vector(self, value: Operand) -> Vector:
         if isinstance(value, Vector):
             return value

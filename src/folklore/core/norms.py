@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from folklore.core import layer_norm
 from folklore.core.batch_norm import EPS, Moments, normalised
 
 
@@ -33,12 +34,8 @@ def batch(h: Tensor, gain: Tensor, shift: Tensor, moments: Moments | None) -> tu
 
 
 def layer(h: Tensor, gain: Tensor, shift: Tensor, moments: Moments | None) -> tuple[Tensor, None]:
-    """Layer normalisation (Ba et al. 2016): each row by the moments of its own units, so there is nothing to keep for evaluation.
-
-    PyTorch's kernel takes 52 us for (32, 2, 100), forward and back, where two means over the units take 106.
-    """
-    found = torch.nn.functional.layer_norm(h, h.shape[-1:], eps=EPS)
-    return torch.addcmul(shift, found, gain), None
+    """Layer normalisation (Ba et al. 2016): each row by the moments of its own units, so there is nothing to keep for evaluation."""
+    return layer_norm.normalised(h, gain, shift), None
 
 
 def ghost(

@@ -29,6 +29,7 @@ from folklore.core.machine_code import (
 )
 
 ROWS = (6, 4, 2, 1)  # of tiles, the tallest that fits first
+ROW = (1,)  # of what is one row, as a bias is
 _ARGUMENTS = ("a", "a_run", "a_row", "a_column", "b", "b_run", "b_row", "m", "k", "n", "beside", "beside_run")
 
 

@@ -5,7 +5,7 @@ Sums over a row are a tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 from llvmlite import ir
@@ -35,9 +35,9 @@ def cross_entropy_part() -> Compiled:
             label = code.splat(code.builder.trunc(code.integer(label_at), _INT), _INT)
             right = code.builder.icmp_signed("==", lanes, label)
             found = chosen(mask, code.load(row, mask), code.vector(float("-inf")))
-            shifted = found - _over_lanes(found, _larger)
+            shifted = found - code.over_lanes(found, _larger)
             weights = exponential(shifted)
-            whole, picked = _over_lanes(weights), _over_lanes(chosen(right, shifted, zero))
+            whole, picked = code.over_lanes(weights), code.over_lanes(chosen(right, shifted, zero))
             code.store((weights / whole - chosen(right, one, zero)) * share, row, mask)
             # the logarithm takes a NaN for a number, this difference does not
             own = logarithm(whole) - picked + (whole - whole)
@@ -49,17 +49,6 @@ def cross_entropy_part() -> Compiled:
         code.store(Vector(code, total) * share, loss, code.first_lanes(code.int(1)))
 
     return compiled(write, 6)
-
-
-def _over_lanes(vector: Vector, together: Callable[[Vector, Vector], Vector] = Vector.__add__) -> Vector:
-    """All lanes taken together by a tree, in all lanes."""
-    apart = LANES // 2
-    while apart:
-        vector = together(
-            vector, vector.code.shuffled(vector, vector, [lane ^ apart for lane in range(LANES)])
-        )
-        apart //= 2
-    return vector
 
 
 def _larger(a: Vector, b: Vector) -> Vector:

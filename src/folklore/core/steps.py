@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from folklore.core import activations, lookup, norms, optimizers
-from folklore.core.affine import Back, affine, gradient, input_slopes, relu
+from folklore.core.affine import Back, affine, gradient, input_slopes, relu, total
 from folklore.core.batch_norm import moving
+from folklore.core.clipping import clip_
 from folklore.core.curves import curved
 from folklore.core.losses import cross_entropy_slope
 from folklore.core.networks import Layout, Parameters, Pass, update_running
@@ -169,20 +170,21 @@ class _Update:
     def finish(self) -> None:
         """What waits for the end of the backward pass: shared or clipped weights; gains and shifts that autograd gave gradients."""
         factors = {i: tuple(map(_joined, zip(*pairs, strict=True))) for i, pairs in self.waiting.items()}
-        if self.rule.clips:
-            factors = self._clipped(factors)
-        for i, (inputs, slopes) in factors.items():
-            if ("weight", i) in self.factors:
-                self._masked(i, inputs, slopes)
-            else:
-                self._update(i, inputs, slopes, Back.NOTHING)
-        first = 2 * len(self.parameters.weights)
-        for tensor, state in zip(self._norms(), self.state[first:], strict=True):
-            if tensor.grad is not None:
-                update_by(self.level, [tensor, *state], self.numbers, self.t, tensor.grad)
-                tensor.grad = None
         # these inputs hold the graph, which holds this object: kept here, none of them would ever be freed
         del self.waiting
+        first = 2 * len(self.parameters.weights)
+        gradients = {
+            i: tensor.grad for i, tensor in enumerate(self._norms(), first) if tensor.grad is not None
+        }
+        if self.rule.clips:
+            gradients = self._clipped(factors, gradients)
+        else:
+            for i, (inputs, slopes) in factors.items():
+                if ("weight", i) in self.factors:
+                    self._masked(i, inputs, slopes)
+                else:
+                    self._update(i, inputs, slopes, Back.NOTHING)
+        self._update_by(gradients)
 
     def _norms(self) -> list[Tensor]:
         return [*self.parameters.gains, *self.parameters.shifts]
@@ -203,19 +205,25 @@ class _Update:
         gain, shift = of_norm(self.parameters, self.state, i)
         return update_norm(self.level, gain, shift, self.numbers, self.t, slopes, centred, scale)
 
-    def _clipped(self, factors: dict[int, tuple[Tensor, Tensor]]) -> dict[int, tuple[Tensor, Tensor]]:
-        """Gradients scaled down to the norm `clip` (R, 1, 1) where a run's is larger, as `torch.nn.utils.clip_grad_norm_`; 0: left alone."""
-        grads = [g for i, (x, s) in factors.items() for g in (self._gradient(i, x, s), s.sum(dim=1))]
-        grads += [tensor.grad for tensor in self._norms() if tensor.grad is not None]
-        # stacked last: the order of a sum over the first axis would depend on how many runs there are
-        squares = torch.stack([g.flatten(1).square().sum(dim=1) for g in grads], dim=1)
-        norm = squares.sum(dim=1).sqrt().view(-1, 1, 1)
-        clip = self.hyper["clip"]
-        scale = torch.where(clip > 0, (clip / (norm + 1e-6)).clamp(max=1.0), torch.ones_like(clip))
-        for tensor in self._norms():
-            if tensor.grad is not None:
-                tensor.grad.mul_(scale)
-        return {i: (inputs, slopes * scale) for i, (inputs, slopes) in factors.items()}
+    def _clipped(
+        self, factors: dict[int, tuple[Tensor, Tensor]], gradients: dict[int, Tensor]
+    ) -> dict[int, Tensor]:
+        """Of all parameters, by their places in `Parameters.trained`, clipped together."""
+        layers = len(self.parameters.weights)
+        for i, (inputs, slopes) in factors.items():
+            gradients |= {i: self._gradient(i, inputs, slopes), layers + i: total(slopes)}
+        gradients = dict(sorted(gradients.items()))
+        clip_(list(gradients.values()), self.hyper["clip"])
+        return gradients
+
+    def _update_by(self, gradients: dict[int, Tensor]) -> None:
+        layers, trained = len(self.parameters.weights), self.parameters.trained()
+        for i, g in gradients.items():
+            numbers = self._numbers(i) if i < layers else self.numbers
+            update_by(self.level, [trained[i], *self.state[i]], numbers, self.t, g)
+            trained[i].grad = None
+            if i < layers:
+                self._shrink(i)
 
     def _gradient(self, i: int, inputs: Tensor, slopes: Tensor) -> Tensor:
         """By weight matrix i; a masked weight has the gradient that its mask lets through."""
@@ -246,8 +254,8 @@ class _Update:
 
 
 def _joined(parts: tuple[Tensor, ...]) -> Tensor:
-    """The rows of all uses of a weight matrix: its gradient is the sum over all of them."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    """The rows of all uses of a weight matrix, which the backward pass has met from the last on: its gradient is the sum over all of them."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts[::-1], dim=1)
 
 
 def _soften(weights: Tensor, by: Tensor) -> None:

@@ -34,11 +34,11 @@ from folklore.core.positions import (
     spread_part,
     windows_part,
 )
-from folklore.core.products import Product, of_one_run, scratch_floats
+from folklore.core.products import ROW, Product, of_one_run, scratch_floats
 from folklore.core.softmax import cross_entropy_part
 from folklore.core.steps import Hyper, Rule, State, of_layer, of_norm
 from folklore.core.traces import Activation, Drop, Joined, Linear, Mean, Node, Norm, Positions, Trace, Windows
-from folklore.core.updates import ROW, numbers_of, update_product
+from folklore.core.updates import numbers_of, update_product
 
 
 def make_updates(

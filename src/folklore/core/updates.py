@@ -24,14 +24,14 @@ from folklore.core.affine import (
     multiply,
     operands,
     scratch_for,
+    total,
 )
 from folklore.core.batch_norm import slopes as norm_slopes
 from folklore.core.batch_norm import slopes_and_update
 from folklore.core.machine_code import Code, Vector, new_code
-from folklore.core.products import ROWS, Kernel, Place, Product, kernel
+from folklore.core.products import ROW, ROWS, Kernel, Place, Product, kernel
 
 Level = Callable[..., tuple]
-ROW = (1,)  # the tiles of a bias
 # an update's numbers; from the last on 1 - base ** t for each base that the level asks for
 _LR, _MOMENTUM, _DECAY, _POWERS = range(4)
 
@@ -58,7 +58,7 @@ def update(
     if _by_kernels(level, *tensors, slopes, *([] if inputs is None else [inputs])):
         multiply(_updating(level), _operands(tensors, numbers, inputs, slopes))
         return
-    g = slopes.sum(dim=1, keepdim=True) if inputs is None else gradient(inputs, slopes)
+    g = total(slopes) if inputs is None else gradient(inputs, slopes)
     lr, momentum, decay = (numbers[:, i].view(-1, 1, 1) for i in (_LR, _MOMENTUM, _DECAY))
     state = dict(zip(slots(level), tensors[1:], strict=True))
     found = level(tensors[0], g + decay * tensors[0], lr, momentum, t, **state)
