@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from folklore import cost
 from folklore.errors import UsageError
 from folklore.plan import Plan, make_plan
 from folklore.stages import estimate
@@ -19,8 +18,7 @@ def plan() -> Plan:
 
 
 def test_an_estimate_follows_from_the_plan_the_pace_and_the_cores(plan: Plan) -> None:
-    paces = estimate.Pace(1.0, 1.0), estimate.Pace(2.0, 2.0)
-    one, two, slow = (estimate.estimate(plan, cores, paces[i]) for cores, i in ((1, 0), (2, 0), (1, 1)))
+    one, two, slow = (estimate.estimate(plan, *given) for given in ((1, 1.0), (2, 1.0), (1, 2.0)))
     assert one.runs == round(estimate.TUNED_FURTHER * plan.runs)
     assert (one.jobs, one.claims) == (len(plan.jobs), 2)
     assert one.training == pytest.approx(estimate.TUNED_FURTHER * sum(job.seconds for job in plan.jobs))
@@ -29,17 +27,6 @@ def test_an_estimate_follows_from_the_plan_the_pace_and_the_cores(plan: Plan) ->
     both, longest = one.training + one.beside, one.training / one.jobs
     assert one.wall - two.wall == pytest.approx(both / 2)
     assert two.wall == pytest.approx(both / 2 + longest)
-
-
-def test_each_kind_of_net_has_a_pace_of_its_own() -> None:
-    assert all(map(cost.is_traced, estimate.TRACED))
-    assert not any(map(cost.is_traced, estimate.OTHERS))
-    mixed = make_plan(["profile=smoke", "profile.only=[rnn-tanh,he-vs-glorot-relu]"])
-    given = [(1.0, 1.0), (2.0, 1.0), (1.0, 2.0), (2.0, 2.0)]
-    one, traced, others, both = (estimate.estimate(mixed, 1, estimate.Pace(*pace)).training for pace in given)
-    assert one < traced < both
-    assert one < others < both
-    assert traced + others == pytest.approx(one + both)
 
 
 def test_the_command_says_what_it_takes_and_writes_nothing(tmp_path: object) -> None:

@@ -40,17 +40,19 @@ _EXPONENTIAL, _NORM, _DROPOUT = 1.9, 0.5, 3.5
 _CALLS, _SIDE_BY_SIDE = 90.0, 32
 # of a traced net (`folklore.core.traces`): microseconds for a layer, which nothing shares, nanoseconds for a unit and row, and to lay windows out
 _LAYER, _RELU, _CURVE, _LAID_OUT = 1.0, 0.5, 1.7, 1.0
-_TRACED = ("mlp", "residual", "cnn", "residual_cnn", "norm_after")
+_TRACED = ("mlp", "residual", "cnn", "residual_cnn", "norm_after", "rnn", "rnn_stepwise")
 _OPERATIONS = 180e3  # a microsecond, in products of the size of a step
 _CONVOLUTIONS = ("cnn", "residual_cnn")
 _WORDS = 8  # of a text in the model of bags
+_SCORED, _SCORED_STATE = 140e9, 1.9  # operations a second; nanoseconds for a unit, step and row
 # rows that a probe passes through the net
 _PROBED = {"ensemble": 102_000, "robustness": 100_000, "lengths": 20_000}
 # positions of a window; nanoseconds for a channel, position and row to lay windows out
 _KERNEL, _WINDOWS = 3, 3.0
 _RECURRENT, _READ = ("rnn", "rnn_stepwise"), 2  # inputs a step of a recurrent net
-# nanoseconds for a unit, step and row: weights used again, and their gradient where it is clipped
-_STATE, _CLIPPED = 3.0, 3.4
+# nanoseconds for a unit, step and row: states that are added and kept, and the norm of so few units at once
+_STATE, _STEP_NORM = 0.7, 2.5
+_CLIPPED = 0.3  # nanoseconds for a weight and update: a gradient is written and read
 # a run with what its procedure trains before, over its own updates; tuning shares what comes before, confirming does not
 _PROCEDURE = {"transfer": 2.8, "autoencoder": 3.0, "subsample": 1.7, "grow": 1.4}
 _PROCEDURE |= {"prune": 1.3, "prune_return": 1.3, "prune_random": 1.3}
@@ -127,13 +129,12 @@ def seconds(run: Run) -> float:
 def scoring(run: Run) -> float:
     """Seconds of that for passing rows through the trained net: scores, and what its probe asks for."""
     rows = 20_000 + _PROBED.get(run.probe.partition("-")[0], 0)
-    return rows * (2 * _products(run) / 60e9 + _STATE * 1e-9 * run.width * run.depth * _steps(run))
+    return rows * (2 * _products(run) / _SCORED + _SCORED_STATE * 1e-9 * run.width * run.depth * _steps(run))
 
 
 def is_traced(run: Run) -> bool:
     """Whether the updates are most likely made by one compiled list of calls; see `folklore.core.traces`."""
-    known = run.model in _TRACED and run.norm in ("none", "batch")
-    return known and run.mask != "weights" and not run.clip
+    return run.model in _TRACED and run.norm in ("none", "batch", "layer") and run.mask != "weights"
 
 
 def _step(run: Run) -> float:
@@ -141,15 +142,15 @@ def _step(run: Run) -> float:
     normed, dropped, traced = run.norm != "none", run.dropout > 0, is_traced(run)
     together = min(stack_width(run), _SIDE_BY_SIDE)
     of_layer = _LAYER if traced else _CALLS * (1 + normed) * max(1, _steps(run)) / together
-    weights = parameters(run) * _UPDATE.get(run.optimizer, 2.0) * 1e-3
+    weights = parameters(run) * (_UPDATE.get(run.optimizer, 2.0) + _CLIPPED * (run.clip > 0)) * 1e-3
     products = 6 * _products(run) * run.batch_size / _OPERATIONS
     weights += _DROPOUT * dropped * sum(_layers(run)[1:]) * 1e-3 if run.mask == "weights" else 0.0
     dropped = dropped and run.mask not in ("weights", "batchwise", "frozen")
     costs, others = ({"relu": _RELU}, _CURVE) if traced else (_ACTIVATION, _EXPONENTIAL)
     unit = costs.get(run.activation, others)
-    unit += _NORM * normed + _DROPOUT * dropped
+    unit += (_STEP_NORM if _steps(run) else _NORM) * normed + _DROPOUT * dropped
     unit += (_LAID_OUT if traced else _WINDOWS) * (run.model in _CONVOLUTIONS)
     unit += 2 * _DROPOUT * run.mask.startswith("row_noise")
-    unit += (_STATE + _CLIPPED * (run.clip > 0)) * (_steps(run) > 0)
+    unit += _STATE * (_steps(run) > 0)
     units = run.width * sum(_positions(run)[:-1])
     return of_layer * run.depth + weights + products + unit * units * run.batch_size * 1e-3

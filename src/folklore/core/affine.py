@@ -213,11 +213,21 @@ def _stored_above(code: Code, found: Vector, place: Place) -> None:
     place.store(code, 0, found.zero_where("<=", place.load(code, 1)))
 
 
+def _added_end(code: Code, found: Vector, place: Place) -> None:
+    place.store(code, 0, place.load(code, 1) + _biased(code, found, place))
+
+
+def _added(code: Code, found: Vector, place: Place) -> None:
+    place.store(code, 0, place.load(code, 0) + found)
+
+
 FORWARD = {rectify: Product(_rectifying_end if rectify else _affine_end) for rectify in (False, True)}
 BACK = {
     Back.SLOPES: Product(_stored, transposed=True),
     Back.RECTIFIED: Product(_stored_above, operands=2, transposed=True),
 }
+# the affine map plus a second operand; slopes that are added to what is there
+FORWARD_ADDED, BACK_ADDED = Product(_added_end, operands=2), Product(_added, transposed=True)
 GRADIENT, TOTAL = Product(_stored), Product(_stored, rows=ROW)
 
 

@@ -43,6 +43,17 @@ def moving(
     return _Moving.apply(h, gain, shift, running, receive, rectify)
 
 
+def evaluated(h: Tensor, gain: Tensor, shift: Tensor, moments: Moments) -> Tensor:
+    """h (R, B, H) normalised by moments that are given, each (R, 1, H)."""
+    if in_registers(h, gain, shift, *moments) and not (torch.is_grad_enabled() and h.requires_grad):
+        h, *rows = (t.contiguous() for t in (h, gain, shift, *moments))
+        y = torch.empty_like(h)
+        _call(evaluation_part(rectify=False), [h, y], rows)
+        return y
+    mean, variance = moments
+    return torch.addcmul(shift, (h - mean) * torch.rsqrt(variance + EPS), gain)
+
+
 def move(running: Moments, mean: Tensor, variance: Tensor, rows: int) -> None:
     """In place: moving averages of mean and unbiased variance, weight .1, as `torch.nn.BatchNorm1d` keeps them."""
     for known, seen in zip(running, (mean.detach(), variance.detach() * (rows / (rows - 1))), strict=True):
@@ -277,6 +288,25 @@ def forward_part(*, moves: bool, rectify: bool) -> Compiled:
             panel.put(vectors, row)
 
     return _written(3, 5, body)
+
+
+@cache
+def evaluation_part(*, rectify: bool) -> Compiled:
+    """Of matrices h and y and rows gain, shift, mean and variance."""
+
+    def body(panel: _Panel) -> None:
+        gain, shift, mean, variance = map(panel.each, panel.rows)
+        factor = [g * (1 / (v + EPS).sqrt()) for g, v in zip(gain, variance, strict=True)]
+
+        def scaled(at: Sequence[ir.Value], sums: list[Sums]) -> list[Sums]:
+            parts = zip(panel.each(at[0]), mean, factor, shift, strict=True)
+            found = [(h - m) * f + b for h, m, f, b in parts]
+            panel.put([v.zero_where("<", v) for v in found] if rectify else found, at[1])
+            return []
+
+        panel.down(0, scaled)
+
+    return _written(2, 4, body)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate
 
@@ -13,6 +13,7 @@ from llvmlite import ir
 from torch import Tensor
 
 from folklore.core.machine_code import FLOAT, INTEGER, Code, Compiled, compiled, of_list
+from folklore.core.products import Product, of_one_run, scratch_floats
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class Matrix:
     width: int
     row: int
     column: int = FLOAT
+
+    def rows(self, first: int, count: int) -> Matrix:
+        spot = replace(self.spot, first=self.spot.first + first * self.row)
+        return replace(self, spot=spot, height=count)
+
+    @property
+    def flat(self) -> Matrix:
+        """All of it as one row, if it has no gaps."""
+        count = self.height * self.width
+        return Matrix(self.whole(self.height, self.width), 1, count, FLOAT * count)
 
     @property
     def turned(self) -> Matrix:
@@ -67,14 +78,29 @@ class Calls:
         self._arguments: list[Spot] = []
         self._scratch: list[Tensor] = []
 
-    def add(self, part: Compiled, *arguments: Spot | int) -> None:
-        """A function whose first argument is the number of a run: here always 0, for the others begin where the run does."""
+    def add(self, part: Compiled, *arguments: Matrix | Spot | int) -> None:
+        """A function whose first argument is the number of a run: here always 0, for the others begin where the run does. Matrices must have
+        no gaps.
+        """
         self._parts.append(part)
-        self._arguments += [Spot(n) if isinstance(n, int) else n for n in (0, *arguments)]
+        self._arguments += [Spot(0), *map(_spot, arguments)]
+
+    def product(
+        self, product: Product, a: Matrix, b: Matrix, results: list[Matrix], *, beside: Spot | int = 0
+    ) -> None:
+        """The first of the results is A B, or what becomes of it; see `folklore.core.products`."""
+        m, n, k = a.height, b.width, a.width
+        given, scratch = b, 0
+        if product.transposed:
+            given, scratch = b.turned, self.scratch(1, scratch_floats(k)).spot
+        if b.height != k or given.column != FLOAT:
+            raise ValueError(f"no product of {a} and {b}")
+        numbers = a.spot, 0, a.row, a.column, b.spot, 0, given.row, m, k, n, beside, 0
+        self.add(of_one_run(product), *numbers, *(result.whole(m, n) for result in results), scratch)
 
     def scratch(self, height: int, width: int) -> Matrix:
-        """Floats that all runs and updates write over."""
-        self._scratch.append(torch.empty(height, width))
+        """Floats that all runs and updates write over, zeros at first."""
+        self._scratch.append(torch.zeros(height, width))
         return Matrix(Spot(self._scratch[-1].data_ptr()), height, width, FLOAT * width)
 
     def make(self, *, runs: int, updates: int) -> None:
@@ -86,6 +112,12 @@ class Calls:
         ).T.contiguous()
         lists = [*arguments, torch.empty_like(arguments[0])]
         _player()(runs, updates, len(calls), calls.data_ptr(), len(lists[0]), *(t.data_ptr() for t in lists))
+
+
+def _spot(argument: Matrix | Spot | int) -> Spot:
+    if isinstance(argument, Matrix):
+        return argument.whole(argument.height, argument.width)
+    return Spot(argument) if isinstance(argument, int) else argument
 
 
 def _list(numbers: list[list[int]]) -> Tensor:

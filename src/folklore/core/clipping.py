@@ -21,12 +21,21 @@ _BESIDE = 1e-6  # the norm, as torch has it
 
 def clip_(gradients: Sequence[Tensor], largest: Tensor) -> None:
     """In place: gradients (R, ...) of all parameters, in order, to the norm `largest` (R, 1, 1) where a run's is above it; 0: left alone."""
-    first, *others = (_squares(g) for g in gradients)
-    total = sum(others, start=first).view(-1, 1, 1)
-    share = (largest / (total.sqrt() + _BESIDE)).clamp(max=1.0)
-    scale = torch.where(largest > 0, share, torch.ones_like(share))
+    squares = torch.stack([_squares(g) for g in gradients], dim=1)
+    scale = _scale(squares, largest)
     for g in gradients:
         g.mul_(scale)
+
+
+def _scale(squares: Tensor, largest: Tensor) -> Tensor:
+    """(R, 1, 1) of sums of squares (R, parameters)."""
+    if in_registers(squares, largest):
+        squares, largest = squares.contiguous(), largest.contiguous()
+        scale = torch.empty_like(largest)
+        _scale_kernel()(*squares.shape, squares.data_ptr(), largest.data_ptr(), scale.data_ptr())
+        return scale
+    share = (largest / (squares.sum(dim=1).sqrt().view(-1, 1, 1) + _BESIDE)).clamp(max=1.0)
+    return torch.where(largest > 0, share, torch.ones_like(share))
 
 
 def _squares(g: Tensor) -> Tensor:
@@ -34,13 +43,18 @@ def _squares(g: Tensor) -> Tensor:
     if not in_registers(g):
         return g.flatten(1).square().sum(dim=1)
     g, found = g.contiguous(), g.new_empty(len(g))
-    _kernel()(len(g), g[0].numel(), g.data_ptr(), found.data_ptr())
+    _squares_kernel()(len(g), g[0].numel(), g.data_ptr(), found.data_ptr())
     return found
 
 
 @cache
-def _kernel() -> Callable[..., None]:
+def _squares_kernel() -> Callable[..., None]:
     return over_runs(squares_part())
+
+
+@cache
+def _scale_kernel() -> Callable[..., None]:
+    return over_runs(scale_part())
 
 
 @cache
@@ -63,10 +77,14 @@ def squares_part() -> Compiled:
 
 @cache
 def scale_part() -> Compiled:
-    """Of a run's number (not used), how many sums of squares, their address, those of the largest norm and of what to multiply gradients by."""
+    """Of a run's number, how many sums of squares, their address (R, count), those of the largest norm (R,) and of what to multiply gradients
+    by (R,): 1 where the norm is not above the largest one, or this is 0.
+    """
 
     def write(code: Code, given: Sequence[ir.Value]) -> None:
-        _, count, squares, largest, out = given
+        run, count, *first = given
+        sizes = code.times(count, FLOAT), code.int(FLOAT), code.int(FLOAT)
+        squares, largest, out = (code.at(at, code.times(n, run)) for at, n in zip(first, sizes, strict=True))
         start = [code.at(squares, code.int(FLOAT)), code.number(squares).value]
         with code.repeating(code.at(count, code.int(-1)), start) as ((place, total), following):
             following += [code.at(place, code.int(FLOAT)), (Vector(code, total) + code.number(place)).value]

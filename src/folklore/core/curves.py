@@ -44,21 +44,21 @@ def writes(level: Level) -> bool:
 
 
 @cache
-def curve_part(level: Level) -> Compiled:
-    """Of a run's number (not used), how many numbers there are, and their address, that of values and that of slopes."""
+def curve_part(level: Level, *, slopes: bool = True) -> Compiled:
+    """Of a run's number (not used), how many numbers there are, and their address, that of values and, if they are wanted, that of slopes."""
 
     def write(code: Code, arguments: Sequence[ir.Value]) -> None:
         _, count, *starts = arguments
 
         def each(before: ir.Value, mask: ir.Value | None) -> None:
-            given, value, slope = (code.at(start, before) for start in starts)
+            given, *places = (code.at(start, before) for start in starts)
             found = level(_Number(code.load(given, mask), 1.0))
-            code.store(found.value, value, mask)
-            code.store(code.vector(found.slope), slope, mask)
+            for vector, place in zip((found.value, code.vector(found.slope)), places, strict=False):
+                code.store(vector, place, mask)
 
         code.along(count, each)
 
-    return compiled(write, 5)
+    return compiled(write, 5 if slopes else 4)
 
 
 class _Curved(torch.autograd.Function):

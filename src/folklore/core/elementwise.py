@@ -24,6 +24,12 @@ def sum_part() -> Compiled:
 
 
 @cache
+def zero_part() -> Compiled:
+    """Of a run's number (not used), how many numbers, and their address: they become zero."""
+    return _each(0, lambda: 0.0)
+
+
+@cache
 def softening_part() -> Compiled:
     """Of a run's number (not used), how many weights, their address, and that of what each comes nearer to zero by, but not beyond."""
 
@@ -62,13 +68,13 @@ def times_part() -> Compiled:
     return compiled(write, 7)
 
 
-def _each(operands: int, function: Callable[..., Vector]) -> Compiled:
+def _each(operands: int, function: Callable[..., Vector | float]) -> Compiled:
     def write(code: Code, given: Sequence[ir.Value]) -> None:
         _, count, *sources, out = given
 
         def each(before: ir.Value, mask: ir.Value | None) -> None:
             found = function(*(code.load(code.at(source, before), mask) for source in sources))
-            code.store(found, code.at(out, before), mask)
+            code.store(code.vector(found), code.at(out, before), mask)
 
         code.along(count, each)
 

@@ -58,7 +58,9 @@ def forward_part(*, rectify: bool) -> Compiled:
         _, rows, units, h, y, centred, scale, gain, shift = given
         share = 1 / code.whole(units)
         with code.counting(code.int(0), rows, 1) as row:
-            read, out, put = (code.at(start, code.times(code.times(units, FLOAT), row)) for start in (h, y, centred))
+            read, out, put = (
+                code.at(start, code.times(code.times(units, FLOAT), row)) for start in (h, y, centred)
+            )
             (total,) = code.summed(units, 1, lambda before, mask: [code.load(code.at(read, before), mask)])
             mean = total * share
 
@@ -74,7 +76,9 @@ def forward_part(*, rectify: bool) -> Compiled:
             def each(before: ir.Value, mask: ir.Value | None) -> None:
                 found = (code.load(code.at(read, before), mask) - mean) * factor
                 code.store(found, code.at(put, before), mask)
-                found = found * code.load(code.at(gain, before), mask) + code.load(code.at(shift, before), mask)
+                found = found * code.load(code.at(gain, before), mask) + code.load(
+                    code.at(shift, before), mask
+                )
                 code.store(found.zero_where("<", found) if rectify else found, code.at(out, before), mask)
 
             code.along(units, each)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from folklore.core.affine import in_registers
 from folklore.core.machine_code import LANES, over_runs
-from folklore.core.softmax import cross_entropy_part
+from folklore.core.softmax import cross_entropy_part, scores_part
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
@@ -44,6 +44,22 @@ def cross_entropy_slope(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 @cache
 def _kernel() -> Callable[..., None]:
     return over_runs(cross_entropy_part())
+
+
+def scored(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """How many rows are right and the mean loss, each (R,), as `correct` and `cross_entropy`; by vector code where the slope is."""
+    if in_registers(logits) and logits.shape[2] <= LANES:
+        logits, labels = logits.contiguous(), y.long().contiguous()
+        losses, right = logits.new_empty(len(logits)), logits.new_empty(len(logits))
+        addresses = (t.data_ptr() for t in (logits, labels, losses, right))
+        _scores_kernel()(*logits.shape, *addresses)
+        return right, losses
+    return correct(logits, y), cross_entropy(logits, y)
+
+
+@cache
+def _scores_kernel() -> Callable[..., None]:
+    return over_runs(scores_part())
 
 
 def correct(logits: Tensor, y: Tensor) -> Tensor:

@@ -192,7 +192,9 @@ class Code:
         parts = each(before, left)
         return [self.over_lanes(Vector(self, total) + part) for total, part in zip(sums, parts, strict=True)]
 
-    def over_lanes(self, vector: Vector, together: Callable[[Vector, Vector], Vector] = Vector.__add__) -> Vector:
+    def over_lanes(
+        self, vector: Vector, together: Callable[[Vector, Vector], Vector] = Vector.__add__
+    ) -> Vector:
         """All lanes taken together by a tree, in all lanes."""
         apart = LANES // 2
         while apart:

@@ -11,12 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from folklore.core import activations, initializers, lookup, norms
+from folklore.core import activations, initializers, lookup, norms, recurrence
 from folklore.core.affine import affine
 from folklore.core.ahead import mapped, sent
 from folklore.core.batch_norm import Moments, move
+from folklore.core.curves import curved
 from folklore.core.positions import every, mean, windows
 from folklore.core.randomness import generator
+
+Seen = tuple[int, Moments, int]  # a place, the moments of a batch there, and its rows
+Going = list[Tensor | None]  # for each step which rows go on, (R, B, 1), or None if all do
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,8 @@ class Pass:
         linear: Callable[[int, Tensor], Tensor] | None = None,
     ) -> None:
         self.layout, self.parameters, self.factors, self.training = layout, parameters, factors, training
-        self.seen: list[tuple[int, Moments, int]] = []
+        self.seen: list[Seen] = []
+        self.going: Going = []
         self._linear = linear
         self._activation = getattr(activations, layout.activation)
         self._norm = lookup.function(norms, layout.norm)
@@ -151,7 +156,7 @@ class Pass:
         return h
 
     def activate(self, h: Tensor) -> Tensor:
-        return self._activation(h)
+        return curved(self._activation, h)
 
     def drop(self, i: int, h: Tensor) -> Tensor:
         """Dropout after hidden layer i."""
@@ -174,6 +179,44 @@ class Pass:
         """Over the `length` positions of a sample, (R, B * length, C) to (R, B, C)."""
         return mean(h, length)
 
+    def by_step(self, x: Tensor, read: int) -> Tensor:
+        """Inputs (R, B, F) as rows of steps, (R, T * B, read), that read so many of them; see `folklore.core.recurrence`."""
+        there = recurrence.going(x, read)
+        # a GPU would have to be waited for, and what its answer led to would be recorded for all batches
+        whole = there.all(dim=2).all(dim=0).tolist() if x.device.type == "cpu" else [False] * there.shape[1]
+        self.going = [None if all_go_on else there[:, t, :, None] for t, all_go_on in enumerate(whole)]
+        return recurrence.by_step(x, read)
+
+    def states(self, i: int, read: Tensor, steps: int, places: range) -> Tensor:
+        """The states (R, T * B, H) after each step, from zeros on: activations of rows `read` (R, T * B, units) plus the state before by weight
+        matrix i. Norms are those at `places`, a step each; later steps share the last of them.
+        """
+        parts, before = read.unflatten(1, (steps, -1)).unbind(1), len(self.seen)
+        state, found = read.new_zeros(*parts[0].shape[:2], self.layout.width), []
+        for t, (part, goes_on) in enumerate(zip(parts, self.going, strict=True)):
+            place = places[min(t, len(places) - 1)]
+            new = self.activate(self.norm(place, part + self.linear(i, state)))
+            state = new if goes_on is None else torch.where(goes_on, new, state)
+            found.append(state)
+        self.seen[before:] = self._by_place(self.seen[before:])
+        return torch.cat(found, dim=1)
+
+    def at_last(self, h: Tensor, steps: int) -> Tensor:
+        """Of rows of so many steps those of the last one."""
+        return h[:, h.shape[1] // steps * (steps - 1) :]
+
+    def _by_place(self, seen: list[Seen]) -> list[Seen]:
+        """What the steps of each place have seen, as of one batch."""
+        found = []
+        for place in dict.fromkeys(i for i, _, _ in seen):
+            steps = [t for t, (i, _, _) in enumerate(seen) if i == place]
+            means, variances = (torch.cat([seen[t][1][k] for t in steps], dim=1) for k in (0, 1))
+            reached = recurrence.reached([self.going[t] for t in steps], means)
+            rows = seen[steps[0]][2] * len(steps)
+            known = self.parameters.running[place]
+            found.append((place, recurrence.together(means, variances, reached, known, rows), rows))
+        return found
+
     def joined(self, h: Tensor, skip: Tensor, length: int = 1, stride: int = 1) -> Tensor:
         """Pre-activations (R, B, units * pieces) plus what skips layers (R, B, units), which every piece of a unit gets.
 
@@ -195,7 +238,7 @@ def forward(layout: Layout, parameters: Parameters, x: Tensor, *, training: bool
     return Pass(layout, parameters, {}, training=training).logits(x)
 
 
-def update_running(parameters: Parameters, seen: Sequence[tuple[int, Moments, int]]) -> None:
+def update_running(parameters: Parameters, seen: Sequence[Seen]) -> None:
     """Moves the running moments of every place by what it has seen."""
     for i, moments, rows in seen:
         move(parameters.running[i], *moments, rows)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from folklore.core import layer_norm
-from folklore.core.batch_norm import EPS, Moments, normalised
+from folklore.core.batch_norm import Moments, evaluated, normalised
 
 
 def none(
@@ -23,14 +23,10 @@ def none(
 
 def batch(h: Tensor, gain: Tensor, shift: Tensor, moments: Moments | None) -> tuple[Tensor, Moments]:
     """Batch normalisation (Ioffe & Szegedy 2015, algorithms 1 and 2), eps 1e-5 inside the root."""
-    if moments is None and h.requires_grad:
-        y, *own = normalised(h, gain, shift)
-        return y, tuple(own)
-    mean, variance = (_mean(h), None) if moments is None else moments
-    centred = h - mean
-    if variance is None:
-        variance = _mean(centred * centred)
-    return torch.addcmul(shift, centred * torch.rsqrt(variance + EPS), gain), (mean, variance)
+    if moments is not None:
+        return evaluated(h, gain, shift, moments), moments
+    y, *own = normalised(h, gain, shift)
+    return y, tuple(own)
 
 
 def layer(h: Tensor, gain: Tensor, shift: Tensor, moments: Moments | None) -> tuple[Tensor, None]:

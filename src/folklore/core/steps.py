@@ -18,7 +18,6 @@ from folklore.core import activations, lookup, norms, optimizers
 from folklore.core.affine import Back, affine, gradient, input_slopes, relu, total
 from folklore.core.batch_norm import moving
 from folklore.core.clipping import clip_
-from folklore.core.curves import curved
 from folklore.core.losses import cross_entropy_slope
 from folklore.core.networks import Layout, Parameters, Pass, update_running
 from folklore.core.updates import numbers_of, slots, update, update_affine, update_by, update_norm
@@ -109,9 +108,6 @@ class _TrainedPass(Pass):
             return self.update.norm(i, h, rectify=rectify)
         h = super().norm(i, h)
         return relu(h) if rectify else h
-
-    def activate(self, h: Tensor) -> Tensor:
-        return curved(self._activation, h)
 
     def hidden(self, i: int, h: Tensor) -> Tensor:
         if not self.rectifies:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from folklore.core import activations, lookup, norms, optimizers
+from folklore.core import activations, optimizers
 from folklore.core.affine import in_registers
 from folklore.core.blocks import Block
 from folklore.core.curves import writes as writes_curve
@@ -18,6 +18,8 @@ from folklore.core.machine_code import LANES
 from folklore.core.networks import Layout, Parameters, Pass
 from folklore.core.steps import Rule
 from folklore.core.updates import writes
+
+NORMS = ("none", "batch", "layer")
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,10 @@ class Linear(Node):
 
 @dataclass(frozen=True)
 class Norm(Node):
-    """Batch norm."""
+    """Batch norm, or layer norm."""
 
     place: int
+    level: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,27 @@ class Joined(Node):
 
 
 @dataclass(frozen=True)
+class BySteps(Node):
+    read: int
+
+
+@dataclass(frozen=True)
+class States(Node):
+    """Those of a recurrent layer after each step; its norms are those at `places`, of level "none" if there are none."""
+
+    layer: int
+    steps: int
+    places: range
+    norm: str
+    activation: str
+
+
+@dataclass(frozen=True)
+class AtLast(Node):
+    steps: int
+
+
+@dataclass(frozen=True)
 class Trace:
     """The nodes of a net in order; the last one makes the logits."""
 
@@ -104,7 +128,7 @@ class Trace:
         """The values that parameters have a part in: only their slopes are wanted."""
         found: set[int] = set()
         for number, node in self.numbered:
-            if isinstance(node, Linear | Norm) or node.reads in found:
+            if isinstance(node, Linear | Norm | States) or node.reads in found:
                 found.add(number)
         return frozenset(found)
 
@@ -119,6 +143,11 @@ class Trace:
             and len(self.readers[node.reads]) == 1
             and isinstance(self.nodes[node.reads - 1], Linear | Norm)
         )
+
+    @cached_property
+    def reading(self) -> int | None:
+        """How many inputs a step reads, if the net reads its inputs step by step."""
+        return next((node.read for node in self.nodes if isinstance(node, BySteps)), None)
 
     def masking(self, number: int) -> int | None:
         """On the way back to ReLU `number`: the node whose slopes are made zero already where the ReLU was, if there is one.
@@ -145,9 +174,32 @@ class Trace:
 
 def trace_of(layout: Layout, rule: Rule) -> Trace | None:
     """The trace of a net whose updates can be made by it, else None."""
-    if rule.clips or rule.frozen or layout.classes > LANES:
+    if rule.frozen or not writes(getattr(optimizers, rule.optimizer)):
         return None
-    return _trace(layout) if writes(getattr(optimizers, rule.optimizer)) else None
+    return trace_of_pass(layout)
+
+
+@cache
+def trace_of_pass(layout: Layout) -> Trace | None:
+    """The trace of a net whose passes can be made by it, else None."""
+    tracing = _Tracing(layout)
+    try:
+        end = tracing.logits(_Mark(0))
+    except (TypeError, AttributeError, IndexError):
+        return None
+    trace = Trace(tuple(tracing.nodes))
+    layers = sorted(node.layer for node in trace.nodes if isinstance(node, Linear | States))
+    places = Counter(node.place for node in trace.nodes if isinstance(node, Norm))
+    known = (
+        layout.classes <= LANES
+        and layers == list(range(len(layout.fans)))
+        and max(places.values(), default=1) == 1
+        and end.number == len(trace.nodes)
+        and isinstance(trace.nodes[-1], Linear)
+        # slopes of more than two readers would have to be added in autograd's order
+        and all(1 <= len(trace.readers[value]) <= 2 for value in range(end.number))
+    )
+    return trace if known else None
 
 
 def fits(trace: Trace, parameters: Parameters, block: Block) -> bool:
@@ -176,17 +228,11 @@ class _Tracing(Pass):
         return self._made(Linear(h.number, i))
 
     def norm(self, i: int, h: _Mark) -> _Mark:
-        if self.layout.norm == "none":
-            return h
-        if lookup.function(norms, self.layout.norm) is not norms.batch:
-            raise TypeError("no batch norm")
-        return self._made(Norm(h.number, i))
+        level = self._known_norm()
+        return h if level == "none" else self._made(Norm(h.number, i, level))
 
     def activate(self, h: _Mark) -> _Mark:
-        level = getattr(activations, self.layout.activation)
-        if not (level is activations.relu or writes_curve(level) or _takes_the_larger(self.layout)):
-            raise TypeError("an activation that needs tensors")
-        return self._made(Activation(h.number, self.layout.activation))
+        return self._made(Activation(h.number, self._known_activation()))
 
     def drop(self, i: int, h: _Mark) -> _Mark:
         return self._made(Drop(h.number, i))
@@ -203,6 +249,26 @@ class _Tracing(Pass):
     def joined(self, h: _Mark, skip: _Mark, length: int = 1, stride: int = 1) -> _Mark:
         return self._made(Joined(h.number, skip.number, length, stride))
 
+    def by_step(self, x: _Mark, read: int) -> _Mark:
+        return self._made(BySteps(x.number, read))
+
+    def states(self, i: int, read: _Mark, steps: int, places: range) -> _Mark:
+        return self._made(States(read.number, i, steps, places, self._known_norm(), self._known_activation()))
+
+    def at_last(self, h: _Mark, steps: int) -> _Mark:
+        return self._made(AtLast(h.number, steps))
+
+    def _known_norm(self) -> str:
+        if self.layout.norm not in NORMS:
+            raise TypeError("a norm that needs tensors")
+        return self.layout.norm
+
+    def _known_activation(self) -> str:
+        level = getattr(activations, self.layout.activation)
+        if not (level is activations.relu or writes_curve(level) or _takes_the_larger(self.layout)):
+            raise TypeError("an activation that needs tensors")
+        return self.layout.activation
+
     def _made(self, node: Node) -> _Mark:
         self.nodes.append(node)
         return _Mark(len(self.nodes))
@@ -210,24 +276,3 @@ class _Tracing(Pass):
 
 def _takes_the_larger(layout: Layout) -> bool:
     return getattr(activations, layout.activation) is activations.maxout and layout.pieces == 2
-
-
-@cache
-def _trace(layout: Layout) -> Trace | None:
-    tracing = _Tracing(layout)
-    try:
-        end = tracing.logits(_Mark(0))
-    except (TypeError, AttributeError, IndexError):
-        return None
-    trace = Trace(tuple(tracing.nodes))
-    layers = sorted(node.layer for node in trace.nodes if isinstance(node, Linear))
-    places = Counter(node.place for node in trace.nodes if isinstance(node, Norm))
-    known = (
-        layers == list(range(len(layout.fans)))
-        and max(places.values(), default=1) == 1
-        and end.number == len(trace.nodes)
-        and isinstance(trace.nodes[-1], Linear)
-        # slopes of more than two readers would have to be added in autograd's order
-        and all(1 <= len(trace.readers[value]) <= 2 for value in range(end.number))
-    )
-    return trace if known else None

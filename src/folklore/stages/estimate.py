@@ -1,8 +1,7 @@
 """Say what a profile costs before anything is trained: `python -m folklore.stages.estimate profile=full --cores 8`.
 
 Runs and jobs come from the plan, processor time from the cost model times what this machine takes for some short trainings, which are made
-now: of nets that are traced, and of those that are trained step by step, for machines differ by more in the calls of these than in the
-arithmetic of the others. The rest are round figures from runs of the `smoke` and `laptop` profiles.
+now. The rest are round figures from runs of the `smoke` and `laptop` profiles.
 """
 
 from __future__ import annotations
@@ -27,38 +26,29 @@ JOB, IMPORT, CLAIM, REST = 4.0, 0.025, 1.2, 60.0
 # bytes of a run: in the store; in MLflow's file
 STORED, TRACKED = 1.8e3, 19.8e3
 TUNED_FURTHER = 1.08  # grids that move, rates that are measured again: runs over those that are planned
-TRACED = (
+SAMPLES = (
     Run(lr=0.01, updates=400),
     Run(lr=0.01, updates=400, batch_size=2, norm="batch", optimizer="momentum"),
     Run(lr=0.01, updates=60, batch_size=128, data="mnist"),
     Run(lr=0.01, updates=60, activation="maxout", norm="batch"),
     Run(lr=0.01, updates=60, model="residual_cnn", width=16, depth=9, norm="batch", optimizer="momentum"),
-)
-OTHERS = (
-    Run(lr=0.01, updates=30, norm="layer"),
+    Run(lr=0.01, updates=60, norm="layer", activation="tanh"),
     Run(
-        lr=0.01, updates=15, model="rnn", activation="tanh", width=32, depth=1, clip=1.0, optimizer="momentum"
+        lr=0.01, updates=40, model="rnn", activation="tanh", width=32, depth=1, clip=1.0, optimizer="momentum"
     ),
-    Run(lr=0.01, updates=15, mask="weights", dropout=0.5),
 )
-
-
-@dataclass(frozen=True)
-class Pace:
-    """This machine's time over that of the cost model: for traced nets, and for all else."""
-
-    traced: float
-    others: float
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """training, beside: core-seconds; wall: seconds on `cores`; disk: bytes of the store and of MLflow's file."""
+    """pace: this machine's time over that of the cost model. training, beside: core-seconds; wall: seconds on `cores`;
+    disk: bytes of the store and of MLflow's file.
+    """
 
     runs: int
     jobs: int
     claims: int
-    pace: Pace
+    pace: float
     training: float
     beside: float
     cores: int
@@ -70,24 +60,21 @@ class Estimate:
         return (self.training + self.beside) / self.cores + longest
 
 
-def estimate(plan: Plan, cores: int, pace: Pace) -> Estimate:
+def estimate(plan: Plan, cores: int, pace: float) -> Estimate:
     runs, claims = round(plan.runs * TUNED_FURTHER), len(wanted_claims(plan.config.profile))
     beside = JOB * len(plan.jobs) + IMPORT * runs + CLAIM * claims + REST
-    units = [(unit, job.phase) for job in plan.jobs for unit in job.units]
-    paces = (pace.traced if cost.is_traced(unit.cells[0].run) else pace.others for unit, _ in units)
-    training = sum(own * unit.seconds(phase) for own, (unit, phase) in zip(paces, units, strict=True))
-    disk = STORED * runs, TRACKED * runs
+    training, disk = sum(job.seconds for job in plan.jobs), (STORED * runs, TRACKED * runs)
     return Estimate(
-        runs, len(plan.jobs), claims, pace, TUNED_FURTHER * training, beside * pace.others, cores, disk
+        runs, len(plan.jobs), claims, pace, TUNED_FURTHER * pace * training, beside * pace, cores, disk
     )
 
 
-def measured_pace() -> Pace:
-    """Processor seconds of some stacks of each kind over what the model foretells; the medians."""
+def measured_pace() -> float:
+    """Processor seconds of some stacks over what the model foretells, the median."""
     from folklore.stages.jobs import run_single_threaded
 
     run_single_threaded()
-    return Pace(*(statistics.median(map(_pace, samples)) for samples in (TRACED, OTHERS)))
+    return statistics.median(map(_pace, SAMPLES))
 
 
 def _pace(sample: Run) -> float:
@@ -109,8 +96,7 @@ def said(found: Estimate, profile: str) -> dict[str, str]:
     return {
         "profile": f"{profile}: {found.claims} claims",
         "networks": f"about {found.runs:,}, in {found.jobs:,} jobs",
-        "training": f"{_hours(found.training)} on one core (this machine takes {found.pace.traced:.2f} times the cost model's time, "
-        f"{found.pace.others:.2f} times where it trains step by step)",
+        "training": f"{_hours(found.training)} on one core (this machine takes {found.pace:.2f} times the cost model's time)",
         "beside it": f"{_hours(found.beside)} on one core: starts of jobs, import, judging, figures",
         f"on {found.cores} cores": f"about {_hours(found.wall)}",
         "disk": f"{_bytes(store)} of results, {_bytes(tracker)} in MLflow, half a gigabyte of data",
