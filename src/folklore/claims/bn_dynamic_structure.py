@@ -82,7 +82,7 @@ DESIGN = Study(
     updates=1024,
     rates=Rates(center=0.014),
     replicates=384,
-    seconds=553,
+    seconds=190,
     variants=(
         Variant(
             AGAINST_NONE,

@@ -7,13 +7,13 @@ colleagues made the linear scaling rule popular. Others take the square root, wh
 update constant.
 
 The tuning runs of small-batch-best answer this: six batch sizes from 2 to 512, each trained for 250 epochs
-over seven rates half an octave apart, and more where the best sat at an end, three seeds each, plain SGD.
+over seven rates half an octave apart, and more where the best sat at an end, seven seeds each, plain SGD.
 For each batch size and seed we take the best rate from the validation accuracies and divide it by the
 batch size. A single best score jumps about, so it is the top of a parabola through the neighbours of the
 best score; rates beyond the largest stable one, where accuracy falls off a cliff, are left out of it.
 
 A pair of batch sizes and a seed give one slope: the octaves by which the best base rate changes when the
-batch doubles. Each batch size serves in one pair only, 2 with 64, 8 with 128, 32 with 512, so the nine
+batch doubles. Each batch size serves in one pair only, 2 with 64, 8 with 128, 32 with 512, so the 21
 slopes have no run in common, and where the relation is bent they differ and widen the interval. A slope of 0
 is the linear rule, -1/2 the rule of the square root.
 

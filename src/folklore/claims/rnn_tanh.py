@@ -66,7 +66,7 @@ DESIGN = Study(
     updates=1152,
     rates=Rates(center=0.01),
     replicates=416,
-    seconds=720,
+    seconds=230,
     variants=(
         Variant(
             HE, study=_SHORT | {"cells": _cells({"He": "he_normal"}), "rates": Rates(count=5, center=0.01)}
