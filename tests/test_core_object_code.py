@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from llvmlite import ir
 
-from folklore.core import machine_code, object_code
+from folklore.core import activations, curves, machine_code, object_code, products
 from folklore.core.machine_code import Code, compiled
+from folklore.core.training import train
+from test_core_traces import KINDS, made_up, stack
 
 
 @pytest.fixture
@@ -95,6 +97,46 @@ def test_nothing_is_written_where_python_is_to_write_no_compiled_files(
     assert doubled([1.0]) == doubled([1.0]) == [2]
     assert len(made) == 2
     assert not folder.exists()
+
+
+def scaled(factor: float) -> Callable:
+    return lambda x: x * factor
+
+
+@pytest.mark.parametrize("other", [scaled(2.0), torch.sigmoid, object(), {"a": 1}])
+def test_what_is_defined_elsewhere_has_no_recipe(other: object) -> None:
+    assert object_code.recipe(products._Writer.write) is not None
+    assert object_code.recipe(curves.curve_part(activations.tanh).call) is None
+    assert object_code.recipe(other) is None
+
+
+def test_a_recipe_stands_for_one_code(made: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all functions that nets of many kinds ask for, each compiled anew: no two codes have one recipe, and none but theirs has none."""
+    found: dict[str, str] = {}
+    real = machine_code._machine_code
+
+    def watched(identity: str, text: Callable[[], str]) -> int:
+        assert not identity.startswith(";"), "no recipe: the text itself"
+        assert found.setdefault(identity, text()) == text()
+        return real(identity, text)
+
+    monkeypatch.setattr(machine_code, "_machine_code", watched)
+    modules = [module for name, module in sys.modules.items() if name.startswith("folklore.core.")]
+    kernels = [each for module in modules for each in vars(module).values() if hasattr(each, "cache_clear")]
+    for kernel in kernels:
+        kernel.cache_clear()
+    kinds = [
+        "adam, normed",
+        "sparse",
+        "maxout",
+        "clipped, layer",
+        "residual_cnn, batch, relu, 9 deep, channels",
+    ]
+    kinds += ["rnn, batch, tanh, 1 deep, lengths", "elu", "softplus", "sigmoid", "adadelta", "schedule"]
+    for kind in kinds:
+        train(stack(**KINDS[kind]), made_up())
+    assert len(found) > 50
+    assert len(set(found.values())) == len(found)
 
 
 def test_it_is_kept_beside_code_and_not_among_results() -> None:

@@ -245,7 +245,6 @@ def test_narrower_registers_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) 
     x = draw(3, 13, 33, seed=1)
     here = [made(transposed) for transposed in (False, True)]
     monkeypatch.setattr(machine_code, "_host", lambda: ("haswell", "+avx2,+fma,-avx512f"))
-    monkeypatch.setattr(products, "wide_registers", lambda: False)
     products.of_one_run.cache_clear()  # what was compiled above is for this processor
     for one, other in zip(here, [made(transposed) for transposed in (False, True)], strict=True):
         assert torch.equal(one, other)

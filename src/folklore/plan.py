@@ -6,6 +6,7 @@ job holds replicates of units and waits for the tuning jobs that choose their ra
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -161,16 +162,19 @@ def _pieces(unit: Unit, limit: float) -> list[Unit]:
 
 
 def _pack(units: Sequence[Unit], phase: str, limit: float) -> list[Job]:
-    """Longest first into the first job with room, so that the long ones also start first."""
-    bins: list[tuple[float, list[Unit]]] = []
-    for unit in sorted(units, key=lambda u: -u.seconds(phase)):
-        length = unit.seconds(phase)
-        place = next((i for i, (used, _) in enumerate(bins) if used + length <= limit), None)
-        if place is None:
-            bins.append((length, [unit]))
-        else:
-            bins[place] = (bins[place][0] + length, [*bins[place][1], unit])
-    return [Job(f"{i:03d}", phase, tuple(held)) for i, (_, held) in enumerate(bins)]
+    """As few jobs as the limit asks for, of about equal length, the longest first.
+
+    Units of the same data lie side by side, so that few jobs read a data set, and wait for few others.
+    """
+    ordered = sorted(units, key=lambda unit: (unit.cells[0].run.data, unit.cells[0].run.view))
+    lengths = [unit.seconds(phase) for unit in ordered]
+    whole, before = sum(lengths), 0.0
+    held: list[list[Unit]] = [[] for _ in range(max(1, math.ceil(whole / limit)))]
+    for unit, length in zip(ordered, lengths, strict=True):
+        held[int((before + length / 2) / whole * len(held))].append(unit)
+        before += length
+    by_length = sorted(filter(None, held), key=lambda each: -sum(unit.seconds(phase) for unit in each))
+    return [Job(f"{i:03d}", phase, tuple(each)) for i, each in enumerate(by_length)]
 
 
 def _needs(job: Job, tuned_in: dict[str, str], by_label: dict[tuple, Cell]) -> tuple[str, ...]:

@@ -106,7 +106,8 @@ class Calls:
     def make(self, *, runs: int, updates: int) -> None:
         """For every run all updates."""
         behind = accumulate((INTEGER * part.arguments for part in self._parts), initial=0)
-        calls = _list([[of_list(part).address, at] for part, at in zip(self._parts, behind, strict=False)])
+        places = zip(self._parts, behind, strict=False)
+        calls = _list([[of_list(part.arguments).address, part.address, at] for part, at in places])
         arguments = _list(
             [[spot.first, spot.by_run, spot.by_update] for spot in self._arguments]
         ).T.contiguous()
@@ -128,9 +129,9 @@ def _list(numbers: list[list[int]]) -> Tensor:
 def _player() -> Callable[..., None]:
     """A function that makes a list of calls for every run and update.
 
-    Of runs, updates, calls, the address of a list with the address of each call's function and how many bytes its arguments are behind those
-    of the first; arguments of all calls together, the addresses of three lists with the first value of each, what it grows by from run to run
-    and from update to update, and the address of a list for the values now.
+    Of runs, updates, calls, the address of a list with each call's `of_list`, the address of its function and how many bytes its arguments are
+    behind those of the first; arguments of all calls together, the addresses of three lists with the first value of each, what it grows by from
+    run to run and from update to update, and the address of a list for the values now.
     """
 
     def write(code: Code, given: Sequence[ir.Value]) -> None:
@@ -144,10 +145,12 @@ def _player() -> Callable[..., None]:
                 grown = code.times(code.integer(code.at(by_run, i)), run)
                 code.put(code.at(code.integer(code.at(first, i)), grown), code.at(now, i))
             with code.counting(code.int(0), updates, 1):
-                with each(calls, 2 * INTEGER) as call:
+                with each(calls, 3 * INTEGER) as call:
                     entry = code.at(call_list, call)
-                    own = code.at(now, code.integer(code.at(entry, code.int(INTEGER))))
-                    code.call(code.integer(entry), [own])
+                    caller, function, behind = (
+                        code.integer(code.at(entry, code.int(INTEGER * i))) for i in range(3)
+                    )
+                    code.call(caller, [function, code.at(now, behind)])
                 with each(arguments, INTEGER) as i:
                     place = code.at(now, i)
                     code.put(code.at(code.integer(place), code.integer(code.at(by_update, i))), place)

@@ -261,11 +261,10 @@ class Code:
         store = self._declared("masked.store", ir.VoidType(), [_VEC, _PTR, _I32, _MASK], ".p0")
         self.builder.call(store, [vector.value, pointer, ir.Constant(_I32, FLOAT), mask])
 
-    def call(self, address: ir.Value | int, arguments: Sequence[ir.Value]) -> None:
+    def call(self, address: ir.Value, arguments: Sequence[ir.Value]) -> None:
         """A function by its address."""
         kind = _type_with(len(arguments)).as_pointer()
-        at = address if isinstance(address, ir.Value) else self.int(address)
-        self.builder.call(self.builder.inttoptr(at, kind), arguments)
+        self.builder.call(self.builder.inttoptr(address, kind), arguments)
 
     def intrinsic(self, name: str, *arguments: Vector) -> Vector:
         """Of LLVM: "fma" (a b + c, rounded once), "sqrt"."""
@@ -297,10 +296,15 @@ class Compiled:
 
 def compiled(write: Callable[[Code, Sequence[ir.Value]], None], arguments: int) -> Compiled:
     """A function of that many whole numbers, whose body `write` writes."""
-    code = new_code(arguments)
-    write(code, code.builder.function.args)
-    code.builder.ret_void()
-    address = _machine_code(str(code.builder.module))
+
+    def text() -> str:
+        code = new_code(arguments)
+        write(code, code.builder.function.args)
+        code.builder.ret_void()
+        return str(code.builder.module)
+
+    recipe = object_code.recipe(write)
+    address = _machine_code(f"{recipe} {arguments}" if recipe else text(), text)
     return Compiled(address, arguments, ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address))
 
 
@@ -309,26 +313,39 @@ def over_runs(*parts: Compiled) -> Callable[..., None]:
 
     For every run it calls the parts one after the other, so that the run's matrices stay in the cache.
     """
-
-    def write(code: Code, arguments: Sequence[ir.Value]) -> None:
-        runs, *rest = arguments
-        with code.counting(code.int(0), runs, 1) as run:
-            for part in parts:
-                own, rest = rest[: part.arguments - 1], rest[part.arguments - 1 :]
-                code.call(part.address, [run, *own])
-
-    return compiled(write, 1 + sum(part.arguments - 1 for part in parts)).call
+    run = _runner(tuple(part.arguments for part in parts)).call
+    addresses = [part.address for part in parts]
+    return lambda runs, *arguments: run(runs, *addresses, *arguments)
 
 
 @cache
-def of_list(part: Compiled) -> Compiled:
-    """The same function of one address, where its arguments lie one behind the other."""
+def _runner(arguments: tuple[int, ...]) -> Compiled:
+    """Of the number of runs, the addresses of functions of so many arguments, and these but the first, function by function.
 
-    def write(code: Code, arguments: Sequence[ir.Value]) -> None:
-        places = (code.at(arguments[0], code.int(INTEGER * i)) for i in range(part.arguments))
-        code.call(part.address, [code.integer(place) for place in places])
+    Addresses are given, not written into the code: they are others in every process.
+    """
 
-    return compiled(write, 1)
+    def write(code: Code, given: Sequence[ir.Value]) -> None:
+        runs, *rest = given
+        addresses, rest = rest[: len(arguments)], rest[len(arguments) :]
+        with code.counting(code.int(0), runs, 1) as run:
+            for address, count in zip(addresses, arguments, strict=True):
+                own, rest = rest[: count - 1], rest[count - 1 :]
+                code.call(address, [run, *own])
+
+    return compiled(write, 1 + sum(arguments))
+
+
+@cache
+def of_list(arguments: int) -> Compiled:
+    """Of the address of a function of so many arguments, and that of a list of them."""
+
+    def write(code: Code, given: Sequence[ir.Value]) -> None:
+        function, first = given
+        places = (code.at(first, code.int(INTEGER * i)) for i in range(arguments))
+        code.call(function, [code.integer(place) for place in places])
+
+    return compiled(write, 2)
 
 
 def new_code(arguments: int = 0) -> Code:
@@ -341,10 +358,9 @@ def _type_with(arguments: int) -> ir.FunctionType:
     return ir.FunctionType(ir.VoidType(), [_I64] * arguments)
 
 
-@cache
 def wide_registers() -> bool:
     """Whether the processor has 32 registers of 16 floats (AVX-512), and not 16 of 8."""
-    return bool(binding.get_host_cpu_features().get("avx512f"))
+    return "+avx512f" in _host()[1].split(",")
 
 
 _engines: list[Any] = []  # compiled code lives as long as they do
@@ -357,8 +373,8 @@ def _host() -> tuple[str, str]:
     return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
 
 
-def _machine_code(text: str) -> int:
-    """The address of the compiled function."""
+def _machine_code(identity: str, text: Callable[[], str]) -> int:
+    """The address of the compiled function. The text, which takes longer to write than to read what was made of it, is asked for only then."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     cpu, features = _host()
@@ -366,7 +382,7 @@ def _machine_code(text: str) -> int:
         cpu=cpu, features=features, opt=_LEVEL
     )
     made_by = f"llvmlite {llvmlite.__version__}, level {_LEVEL}, unrolls {_UNROLLS}, {cpu}, {features}"
-    found = object_code.kept(f"{made_by}\n{text}", lambda: _object_file(text, machine))
+    found = object_code.kept(f"{made_by}\n{identity}", lambda: _object_file(text(), machine))
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
     engine.add_object_file(binding.ObjectFileRef.from_data(found))
     engine.finalize_object()

@@ -28,7 +28,7 @@ from folklore.core.machine_code import (
     wide_registers,
 )
 
-ROWS = (6, 4, 2, 1)  # of tiles, the tallest that fits first
+ROWS = (6, 2, 1)  # of tiles, the tallest that fits first; two of 2 rows are as fast as one of 4, and less to compile
 ROW = (1,)  # of what is one row, as a bias is
 _ARGUMENTS = ("a", "a_run", "a_row", "a_column", "b", "b_run", "b_row", "m", "k", "n", "beside", "beside_run")
 
@@ -188,19 +188,21 @@ class _Writer:
         code, given = self.code, self.given
         line = code.int(VECTOR * self.most)
         blocks = code.builder.sdiv(code.at(given["k"], code.int(LANES - 1)), code.int(LANES))
-        with code.counting(code.int(0), blocks, 1) as block:
+        with (
+            code.counting(code.int(0), blocks, 1) as block,
+            code.counting(code.int(0), code.int(vectors), 1) as j,
+        ):
             first = code.times(block, LANES)
             mask = code.first_lanes(code.builder.sub(given["k"], first))
-            for j in range(vectors):
-                read = []
-                for row in (code.int(j * LANES + i) for i in range(LANES)):
-                    address = code.at(source, code.times(given["b_row"], row), code.times(first, FLOAT))
-                    read.append(
-                        code.load(address, code.only_if(code.builder.icmp_signed("<", row, rows), mask))
-                    )
-                for i, vector in enumerate(_transposed(code, read)):
-                    to = code.times(code.at(first, code.int(i)), line)
-                    code.store(vector, code.at(self.scratch, to, code.int(j * VECTOR)))
+            read = []
+            for i in range(LANES):
+                row = code.at(code.times(j, LANES), code.int(i))
+                address = code.at(source, code.times(given["b_row"], row), code.times(first, FLOAT))
+                there = code.builder.icmp_signed("<", row, rows)
+                read.append(code.load(address, code.only_if(there, mask)))
+            for i, vector in enumerate(_transposed(code, read)):
+                to = code.times(code.at(first, code.int(i)), line)
+                code.store(vector, code.at(self.scratch, to, code.times(j, VECTOR)))
 
 
 def _transposed(code: Code, rows: list[Vector]) -> list[Vector]:

@@ -120,19 +120,15 @@ def check_rows(run: Run, arrays: datasets.Arrays) -> None:
 def tune_job(job: Job, train: Trainer) -> dict:
     from folklore.tuning import tune
 
-    outcomes: dict[str, dict] = {}
-    for unit in job.units:
-        outcomes |= tune(unit.cells, train)
-    return {"identity": job.identity, "choices": outcomes}
+    cells = [cell for unit in job.units for cell in unit.cells]
+    return {"identity": job.identity, "choices": tune(cells, train)}
 
 
 def confirm_job(job: Job, plan: Plan, out: Path, train: Trainer) -> dict:
     chosen = read_choices(plan, out, job.needs)
-    keys = []
-    for unit in job.units:
-        runs = [run for cell in unit.cells for run in confirming(cell, chosen, plan, unit.replicates)]
-        keys += list(train(runs))
-    return {"identity": job.identity, "run_keys": sorted(set(keys))}
+    of_cells = ((cell, unit.replicates) for unit in job.units for cell in unit.cells)
+    runs = [run for cell, replicates in of_cells for run in confirming(cell, chosen, plan, replicates)]
+    return {"identity": job.identity, "run_keys": sorted(train(runs))}
 
 
 def _is_out_of_memory(error: Exception) -> bool:
