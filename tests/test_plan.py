@@ -392,9 +392,24 @@ def test_units_share_one_graph(plan: Plan) -> None:
 
 def test_jobs_are_of_a_length(laptop: Plan) -> None:
     limit = laptop.config.profile.job_seconds
-    for job in laptop.jobs:
-        assert job.seconds <= limit or len(job.units) == 1
+    for phase in ("tune", "confirm"):
+        jobs = laptop.phase(phase)
+        lengths = [job.seconds for job in jobs]
+        assert lengths == sorted(lengths, reverse=True)  # the long ones start first
+        assert len(jobs) <= -(-sum(lengths) // limit)
+        for job in jobs:
+            longest = max(unit.seconds(phase) for unit in job.units)
+            assert job.seconds <= limit + longest
     assert len(laptop.jobs) < 150  # starting an interpreter is not free
+
+
+def test_jobs_read_few_data_sets_and_wait_for_few_others(laptop: Plan) -> None:
+    data = len(laptop.data)
+    for phase in ("tune", "confirm"):
+        jobs = laptop.phase(phase)
+        read = sum(len({unit.cells[0].run.data for unit in job.units}) for job in jobs)
+        assert read < len(jobs) + data
+    assert sum(len(job.needs) for job in laptop.phase("confirm")) < 2 * len(laptop.phase("confirm"))
 
 
 def test_chunks_hold_every_confirming_job_once(plan: Plan) -> None:

@@ -28,7 +28,11 @@ from folklore.core.machine_code import (
     wide_registers,
 )
 
-ROWS = (6, 2, 1)  # of tiles, the tallest that fits first; two of 2 rows are as fast as one of 4, and less to compile
+ROWS = (
+    6,
+    2,
+    1,
+)  # of tiles, the tallest that fits first; two of 2 rows are as fast as one of 4, and less to compile
 ROW = (1,)  # of what is one row, as a bias is
 _ARGUMENTS = ("a", "a_run", "a_row", "a_column", "b", "b_run", "b_row", "m", "k", "n", "beside", "beside_run")
 

@@ -36,6 +36,7 @@ Level = Callable[..., tuple]
 _LR, _MOMENTUM, _DECAY, _POWERS = range(4)
 
 
+@cache
 def slots(level: Level) -> tuple[str, ...]:
     """The names of the level's state: its keyword-only arguments."""
     return tuple(getfullargspec(level).kwonlyargs)
