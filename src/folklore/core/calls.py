@@ -75,6 +75,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._parts: list[Compiled] = []
+        self._panels: dict[int, Matrix] = {}
         self._arguments: list[Spot] = []
         self._scratch: list[Tensor] = []
 
@@ -92,11 +93,17 @@ class Calls:
         m, n, k = a.height, b.width, a.width
         given, scratch = b, 0
         if product.transposed:
-            given, scratch = b.turned, self.scratch(1, scratch_floats(k)).spot
+            given, scratch = b.turned, self._panel(k).spot
         if b.height != k or given.column != FLOAT:
             raise ValueError(f"no product of {a} and {b}")
         numbers = a.spot, 0, a.row, a.column, b.spot, 0, given.row, m, k, n, beside, 0
         self.add(of_one_run(product), *numbers, *(result.whole(m, n) for result in results), scratch)
+
+    def _panel(self, k: int) -> Matrix:
+        """Room for a transposed panel, which products need one after the other."""
+        if k not in self._panels:
+            self._panels[k] = self.scratch(1, scratch_floats(k))
+        return self._panels[k]
 
     def scratch(self, height: int, width: int) -> Matrix:
         """Floats that all runs and updates write over, zeros at first."""
