@@ -48,7 +48,7 @@ class Layout:
     norm: str
     model: str = "mlp"
 
-    @property
+    @cached_property
     def pieces(self) -> int:
         """Affine maps that one hidden unit takes the maximum of."""
         keywords = getfullargspec(getattr(activations, self.activation)).kwonlydefaults or {}
