@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from folklore import levels
-from folklore.core import activations, losses, machine_code
-from folklore.core.curves import curve_part, curved, writes
-from folklore.core.softmax import cross_entropy_part
+from folklore.core import activations, curves, losses, softmax
+from folklore.core.curves import curved, writes
+from registers import same_bits_with_shorter_ones
 
 CURVES = [name for name in levels.names("activation") if name not in ("relu", "maxout")]
 NUMBERS = torch.cat(
@@ -74,10 +74,7 @@ def test_a_level_of_ones_own_is_written_by_its_own_arithmetic() -> None:
 
 
 @pytest.mark.parametrize("name", [*CURVES, "the loss"])
-def test_narrower_registers_give_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code for AVX2, whose registers hold half as much, on whatever runs this."""
-    if "+avx2" not in machine_code._host()[1]:
-        pytest.skip("no processor with AVX2")
+def test_narrower_registers_give_the_same_bits(name: str) -> None:
     numbers = torch.Generator().manual_seed(1)
     logits, y = (
         5 * torch.randn(1, 33, 10, generator=numbers),
@@ -85,16 +82,8 @@ def test_narrower_registers_give_the_same_bits(name: str, monkeypatch: pytest.Mo
     )
 
     def found() -> tuple[Tensor, Tensor]:
-        for written in (curve_part, cross_entropy_part, losses._kernel):
-            written.cache_clear()  # what was compiled before is for this processor
         if name == "the loss":
             return losses.cross_entropy_slope(logits, y)
         return value_and_slope(lambda h: curved(getattr(activations, name), h), NUMBERS)
 
-    here = found()
-    with monkeypatch.context() as patched:
-        patched.setattr(machine_code, "_host", lambda: ("haswell", "+avx2,+fma,-avx512f"))
-        there = found()
-    found()  # nothing for another processor is left behind
-    for one, other in zip(here, there, strict=True):
-        assert torch.equal(one, other)
+    same_bits_with_shorter_ones(found, curves, losses, softmax)

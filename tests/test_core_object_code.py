@@ -110,6 +110,13 @@ def test_what_is_defined_elsewhere_has_no_recipe(other: object) -> None:
     assert object_code.recipe(other) is None
 
 
+def test_functions_on_one_line_have_recipes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_code, "_PACKAGE", __name__)
+    several = [lambda x: x * 2.0, lambda x: x * 3.0, lambda x: x.sqrt(), lambda x: x.exp()]
+    assert len({object_code.recipe(each) for each in several}) == len(several)
+    assert None not in map(object_code.recipe, several)
+
+
 def test_a_recipe_stands_for_one_code(made: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all functions that nets of many kinds ask for, each compiled anew: no two codes have one recipe, and none but theirs has none."""
     found: dict[str, str] = {}

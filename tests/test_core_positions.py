@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from folklore.core import elementwise, machine_code, pieces, positions
+from folklore.core import elementwise, pieces, positions
+from registers import same_bits_with_shorter_ones
 
 SHAPES = [(1, 1, 1), (7, 3, 1), (5, 2, 16), (10, 4, 17), (40, 3, 70)]  # positions, samples, channels
 WAYS: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -97,30 +98,10 @@ def test_weights_come_nearer_to_zero_but_not_beyond() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_bits_are_the_same_with_shorter_registers(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code for AVX2, whose registers hold half as much, on whatever runs this."""
-    if "+avx2" not in machine_code._host()[1]:
-        pytest.skip("no processor with AVX2")
-    kernels = [
-        positions.windows_part,
-        positions.folded_part,
-        positions.mean_part,
-        positions.spread_part,
-        pieces.larger_part,
-        pieces.shared_part,
-    ]
-
-    def bits() -> list[bytes]:
-        for kernel in kernels:
-            kernel.cache_clear()
+def test_the_bits_are_the_same_with_shorter_registers(way: str) -> None:
+    def found() -> tuple[Tensor, Tensor]:
         h = drawn(2, 30, 33).requires_grad_()
         value = WAYS[way](h, 10)
-        (slope,) = torch.autograd.grad(value.square().sum(), h)
-        return [t.detach().numpy().tobytes() for t in (value, slope)]
+        return value, *torch.autograd.grad(value.square().sum(), h)
 
-    wide = bits()
-    with monkeypatch.context() as patched:
-        patched.setattr(machine_code, "_host", lambda: ("haswell", "+avx2,+fma,-avx512f"))
-        assert bits() == wide
-    for kernel in kernels:
-        kernel.cache_clear()
+    same_bits_with_shorter_ones(found, positions, pieces)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from folklore.core import batch_norm, clipping, layer_norm, losses, machine_code, norms, recurrence
+from folklore.core import batch_norm, clipping, layer_norm, losses, norms, recurrence, softmax
 from folklore.core.calls import Calls, of_run
+from registers import same_bits_with_shorter_ones
 
 SHAPES = [(1, 1), (2, 16), (5, 17), (32, 100)]  # rows, units
 NAN, INF = float("nan"), float("inf")
@@ -184,21 +185,5 @@ WAYS: dict[str, Callable[[], list[Tensor]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_bits_are_the_same_with_shorter_registers(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code for AVX2, whose registers hold half as much, on whatever runs this."""
-    if "+avx2" not in machine_code._host()[1]:
-        pytest.skip("no processor with AVX2")
-    modules = clipping, layer_norm, batch_norm, losses, recurrence
-    kernels = [each for module in modules for each in vars(module).values() if hasattr(each, "cache_clear")]
-
-    def bits() -> list[bytes]:
-        for kernel in kernels:
-            kernel.cache_clear()
-        return [t.numpy().tobytes() for t in WAYS[way]()]
-
-    wide = bits()
-    with monkeypatch.context() as patched:
-        patched.setattr(machine_code, "_host", lambda: ("haswell", "+avx2,+fma,-avx512f"))
-        assert bits() == wide
-    for kernel in kernels:
-        kernel.cache_clear()
+def test_the_bits_are_the_same_with_shorter_registers(way: str) -> None:
+    same_bits_with_shorter_ones(WAYS[way], clipping, layer_norm, batch_norm, losses, softmax, recurrence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import math
@@ -33,8 +32,6 @@ def judge_all(plan: Plan, out: Path) -> dict:
     frames, claims, entries = Frames(plan, out), wanted_claims(plan.config.profile), criteria.read()
     studies = {claim.id: frames.study(claim.study) if claim.study else None for claim in claims}
     findings = {claim.id: finding_of(claim, studies[claim.id]) for claim in claims}
-    # statsmodels collects garbage with every correction: .3 s each among so many objects, nothing among those made from here on
-    gc.freeze()
     corrected = corrected_p(claims, findings)
     commit, dirty = provenance.commit()
     judged = [

@@ -169,12 +169,12 @@ def _pack(units: Sequence[Unit], phase: str, limit: float) -> list[Job]:
     ordered = sorted(units, key=lambda unit: (unit.cells[0].run.data, unit.cells[0].run.view))
     lengths = [unit.seconds(phase) for unit in ordered]
     whole, before = sum(lengths), 0.0
-    held: list[list[Unit]] = [[] for _ in range(max(1, math.ceil(whole / limit)))]
+    held: list[list[tuple[float, Unit]]] = [[] for _ in range(max(1, math.ceil(whole / limit)))]
     for unit, length in zip(ordered, lengths, strict=True):
-        held[int((before + length / 2) / whole * len(held))].append(unit)
+        held[int((before + length / 2) / whole * len(held))].append((length, unit))
         before += length
-    by_length = sorted(filter(None, held), key=lambda each: -sum(unit.seconds(phase) for unit in each))
-    return [Job(f"{i:03d}", phase, tuple(each)) for i, each in enumerate(by_length)]
+    by_length = sorted(filter(None, held), key=lambda each: -sum(length for length, _ in each))
+    return [Job(f"{i:03d}", phase, tuple(unit for _, unit in each)) for i, each in enumerate(by_length)]
 
 
 def _needs(job: Job, tuned_in: dict[str, str], by_label: dict[tuple, Cell]) -> tuple[str, ...]:

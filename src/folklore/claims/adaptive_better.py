@@ -38,7 +38,7 @@ DESIGN = Study(
     updates=2000,
     half_replicates=8,
     replicates=48,
-    seconds=95,
+    seconds=108,
     variants=(
         Variant(
             "fashion_mnist",

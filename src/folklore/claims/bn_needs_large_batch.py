@@ -37,7 +37,7 @@ DESIGN = Study(
     samples=32_768,
     half_replicates=8,
     replicates=144,
-    seconds=95,
+    seconds=100,
     variants=(
         Variant(
             "fashion_mnist",

@@ -44,8 +44,8 @@ DESIGN = Study(
     fixed={"optimizer": "sgd"},
     samples=250 * 4096,
     rates=Rates(count=7, octaves=0.5, widen=6),
-    # three seeds told the slopes of linear-lr-scaling apart by .27, hence seven, planned from that spread alone for a power of .8 at .25;
-    # and praised rates at which 3 of 64 fresh runs diverged
+    # With three seeds the slopes of linear-lr-scaling spread by .27, hence seven, planned from that spread alone for a power of .8 at .25;
+    # and a rate was chosen at which 3 of 64 fresh runs diverged.
     tuning_seeds=7,
     half_replicates=8,
     seconds=1250,

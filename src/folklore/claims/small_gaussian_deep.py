@@ -66,7 +66,7 @@ DESIGN = Study(
     updates=1000,
     rates=Rates(center=0.02),
     replicates=88,
-    seconds=62,
+    seconds=70,
     variants=(
         Variant("tanh", fixed={"activation": "tanh"}, study=_DEEP | {"rates": Rates(count=5, center=0.01)}),
         Variant(

@@ -36,6 +36,7 @@ class Matrix:
     column: int = FLOAT
 
     def rows(self, first: int, count: int) -> Matrix:
+        """So many of its rows."""
         spot = replace(self.spot, first=self.spot.first + first * self.row)
         return replace(self, spot=spot, height=count)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from folklore.core.affine import in_registers
-from folklore.core.calls import Calls, of_update
+from folklore.core.calls import Calls, Matrix, of_update
 from folklore.core.losses import cross_entropy, scored
 from folklore.core.networks import Layout, Parameters, forward
 from folklore.core.softmax import scores_part
@@ -56,14 +56,17 @@ def _chunk_by_chunk(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor
 def _by_trace(trace: Trace, parameters: Parameters, x: Tensor, y: Tensor) -> Scores:
     """The same: all chunks of a run before those of the next, whose weights stay in the cache."""
     chunks, runs, calls = len(x), len(parameters.weights[0]), Calls()
-    x = x.contiguous().unsqueeze(1).expand(-1, runs, -1, -1)
-    y = y.long().contiguous()[:, None, :, None].expand(-1, runs, -1, -1)
-    # these must live until the calls are made, which know addresses only
+    # these must live until the calls are made, which know addresses only; all runs read the same rows
+    x, y = x.contiguous().unsqueeze(1), y.long().contiguous()[:, None, :, None]
     right, losses, steps = x.new_empty(chunks, runs), x.new_empty(chunks, runs), steps_of(trace, x)
-    known = {name: of_update(tensor) for name, tensor in steps.items()}
-    logits = TracedPass(trace, parameters, calls, **known).forward(of_update(x))
+
+    def shared(tensor: Tensor) -> Matrix:
+        return of_update(tensor.expand(-1, runs, -1, -1))
+
+    known = {name: shared(tensor) for name, tensor in steps.items()}
+    logits = TracedPass(trace, parameters, calls, **known).forward(shared(x))
     results = (of_update(found[..., None, None]).spot for found in (losses, right))
-    calls.add(scores_part(), logits.height, logits.width, logits, of_update(y).spot, *results)
+    calls.add(scores_part(), logits.height, logits.width, logits, shared(y).spot, *results)
     calls.make(runs=runs, updates=chunks)
     return zip(right, losses, strict=True)
 

@@ -16,7 +16,7 @@ from folklore.core.clipping import scale_part, squares_part
 from folklore.core.elementwise import softening_part
 from folklore.core.machine_code import FLOAT
 from folklore.core.networks import Parameters
-from folklore.core.products import ROW, ROWS, Product
+from folklore.core.products import ROW, Product
 from folklore.core.steps import Hyper, Rule, State
 from folklore.core.updates import numbers_of, update_product
 
@@ -34,6 +34,7 @@ class Numbers:
 
 
 def numbers(rule: Rule, hyper: Hyper, block: Block) -> Numbers:
+    """Those of all updates of a block."""
     level, none = getattr(optimizers, rule.optimizer), torch.zeros_like(hyper["lr"])
     rates = [hyper["lr"] * rate for rate in block.rates]
 
@@ -70,8 +71,8 @@ class Learning:
 
     def layer(self, i: int, inputs: Matrix, slopes: Matrix) -> None:
         """Weights and bias of layer i, by its inputs and the slopes of what it makes of them."""
-        self._learn(i, ROWS, GRADIENT, inputs.turned, slopes)
-        self._learn(self.layers + i, ROW, TOTAL, _ones(slopes.height), slopes)
+        self._learn(i, GRADIENT, inputs.turned, slopes)
+        self._learn(self.layers + i, TOTAL, _ones(slopes.height), slopes)
 
     def norm(self, place: int) -> tuple[list[Matrix], list[Matrix]]:
         """Gain and shift at a place, each with its state."""
@@ -100,16 +101,14 @@ class Learning:
         for number, g in gradients:
             self._update_by(number, g, scale)
 
-    def _learn(
-        self, number: int, rows: tuple[int, ...], gradient: Product, a: Matrix, slopes: Matrix
-    ) -> None:
+    def _learn(self, number: int, gradient: Product, a: Matrix, slopes: Matrix) -> None:
         """By the product of a and slopes."""
         if self.waits:
             g = self.calls.scratch(a.height, slopes.width)
             self.calls.product(gradient, a, slopes, [g])
             self.waiting[number] = g
             return
-        update = update_product(self.level, rows)
+        update = update_product(self.level, gradient.rows)
         self.calls.product(update, a, slopes, self.tensors[number], beside=self._numbers(number))
         self._shrink(number)
 

@@ -368,6 +368,7 @@ _LEVEL = 2  # of LLVM's optimisation
 _UNROLLS = False  # two steps of a tile at once would not fit the registers
 
 
+@cache
 def _host() -> tuple[str, str]:
     """The processor's name and features, as LLVM has them."""
     return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()

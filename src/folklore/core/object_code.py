@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 
 from folklore.files import atomic_write
 
@@ -61,8 +61,14 @@ def _described(value: object) -> str:
         raise TypeError(f"{type(value)} may be another one in another process")
     closed = [cell.cell_contents for cell in value.__closure__ or ()]
     given = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-    place = f"{value.__module__}.{value.__qualname__} {value.__code__.co_firstlineno} {value.__code__.co_code.hex()}"
-    return f"{place} {_described(closed)} {_described(given)}"
+    name = f"{value.__module__}.{value.__qualname__}"
+    return f"{name} {_bytecode(value.__code__)} {_described(closed)} {_described(given)}"
+
+
+def _bytecode(code: CodeType) -> str:
+    """Of two functions on one line of source, which have the same name, too."""
+    constants = (_bytecode(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts)
+    return f"{code.co_firstlineno} {code.co_code.hex()} {code.co_names} ({', '.join(constants)})"
 
 
 @cache

@@ -16,6 +16,8 @@ from folklore.core.updates import update_product
 
 # from the slopes of a value those of the value that it was made of, brought to a second matrix if one is given
 Back = Callable[..., Matrix]
+# the same of a norm, to a matrix that is given; behind these slopes the gradients of gain and shift, unless both have been updated already
+NormBack = Callable[[Matrix, Matrix], list[Matrix]]
 
 
 class Parts:
@@ -28,11 +30,8 @@ class Parts:
 
     def normed(
         self, level: str, place: int, h: Matrix, *, rectify: bool = False, kept: list[Matrix] | None = None
-    ) -> tuple[Matrix, Back]:
-        """By the norm at a place, whose running moments move, or by one step of a sequence, whose moments are kept.
-
-        What goes back comes with the gradients of gain and shift, where these have not been updated already.
-        """
+    ) -> tuple[Matrix, NormBack]:
+        """By the norm at a place, whose running moments move, or by one step of a sequence, whose moments are kept."""
         if level == "none":
             return h, lambda slopes, found: [slopes]
         if level == "layer":
@@ -43,7 +42,7 @@ class Parts:
             return y, no_back
         return self._by_columns(place, h, rectify, kept)
 
-    def _by_rows(self, place: int, h: Matrix, rectify: bool) -> tuple[Matrix, Back]:
+    def _by_rows(self, place: int, h: Matrix, rectify: bool) -> tuple[Matrix, NormBack]:
         gain, shift, *_ = self.norms[place]
         y, centred, scale = self.like(h), self.like(h), self.calls.scratch(h.height, 1)
         sizes, part = (h.height, h.width), layer_norm.forward_part(rectify=rectify)
@@ -59,7 +58,7 @@ class Parts:
 
     def _by_columns(
         self, place: int, h: Matrix, rectify: bool, kept: list[Matrix] | None
-    ) -> tuple[Matrix, Back]:
+    ) -> tuple[Matrix, NormBack]:
         gain, shift, *running = self.norms[place]
         y, centred, scale = self.like(h), self.like(h), self.like(gain)
         sizes, part = (h.height, h.width), batch_norm.forward_part(moves=kept is None, rectify=rectify)
