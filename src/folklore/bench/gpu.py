@@ -155,7 +155,7 @@ def grid(effort: Effort, data: Path) -> dict:
         "graphs_trained": len(sample),
         "runs": sum(job.runs for job in plan.jobs),
         "seconds_a_graph": {str(size): [round(took, 2) for took in found[size]] for size in found},
-        "whole_minutes_extrapolated": round(whole / 60, 1),
+        "whole_minutes_extrapolated": round(whole / 60, 4),
     }
 
 
@@ -204,7 +204,7 @@ def show(outcome: dict, console: Console) -> None:
     found = outcome["grid"]
     console.print(
         f"{outcome['machine']['device']}, torch {outcome['machine']['torch']}. The six-factor grid of {found['profile']}, {found['runs']:,} "
-        f"runs of {found['graphs']} graphs: {found['whole_minutes_extrapolated']:.0f} minutes with {found['jobs']} jobs at a time, extrapolated "
+        f"runs of {found['graphs']} graphs: {found['whole_minutes_extrapolated']:,.1f} minutes with {found['jobs']} jobs at a time, extrapolated "
         f"from {found['graphs_trained']} graphs."
     )
 
