@@ -8,7 +8,7 @@ the direction that its judge takes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache, cached_property
 
@@ -21,6 +21,8 @@ from folklore.grid import CONFIRM, TUNE, Cell
 from folklore.stats.findings import Finding
 from folklore.studies import cells, studies
 from simulated_claims import MODELS, POINTS, Model, Signs
+
+FEW = 3  # replicates
 
 
 class Simulator:
@@ -74,10 +76,17 @@ class Simulator:
     @cached_property
     def sensitivities(self) -> dict[object, float]:
         """How the judge's effect moves with each group's latent, one at a time."""
+        return dict(self.moved())
+
+    def moved(self) -> Iterator[tuple[object, float]]:
+        """Without noise a few replicates say as much as all, unless a model of the claim's own draws numbers besides."""
+        sim = self if self.claim.id in MODELS else Simulator(self.claim, replicates=FEW)
         step = 2.0 if self.model.shared else 0.02
-        base = self.effect({})
-        moved = {g: (self.effect({g: step}) - base) / step for g in self.groups}
-        return {g: w for g, w in moved.items() if abs(w) > 1e-6}
+        base = sim.effect({})
+        for group in self.groups:
+            slope = (sim.effect({group: step}) - base) / step
+            if abs(slope) > 1e-6:
+                yield group, slope
 
     def shifts(self, effect: float) -> dict[object, float]:
         """Shifts by group that plant an effect, in raw units of the claim's criterion."""
@@ -102,7 +111,7 @@ class Simulator:
 
 def plants(claim: LoadedClaim) -> bool:
     """Whether the general model can plant an effect of a claim that MODELS does not know, a user's own for instance."""
-    return bool(Simulator(claim, replicates=3).sensitivities)
+    return any(Simulator(claim, replicates=FEW).moved())
 
 
 @cache

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from folklore.stats import estimates
 from folklore.stats.curves import speed_score, steps_to
@@ -134,6 +135,19 @@ def test_two_one_sided_tests_by_hand() -> None:
     assert equivalence_p(FOUR, 2.0) > 0.5
     assert equivalence_p(np.full(5, 0.5), 1.0) == 0
     assert equivalence_p(np.full(5, 1.0), 1.0) == 1
+
+
+@pytest.mark.parametrize("n", [2, 3, 12, 400])
+def test_the_same_as_by_scipys_tests(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for _ in range(50):
+        d = rng.normal() + 10 ** rng.uniform(-3, 3) * rng.standard_normal(n)
+        found = estimate(d, sensitivity=False)
+        assert found.p == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
+        assert found.interval == pytest.approx(stats.ttest_1samp(d, 0).confidence_interval(0.95))
+        above = stats.ttest_1samp(d, -1, alternative="greater").pvalue
+        below = stats.ttest_1samp(d, 1, alternative="less").pvalue
+        assert equivalence_p(d, 1.0) == pytest.approx(max(above, below))
 
 
 def test_equivalence_p_agrees_with_its_interval() -> None:

@@ -91,16 +91,17 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     from folklore.stats.findings import contrast
 
-    own, trials = _printed_range(criterion), int(criterion.settings["trials"])
+    trials = int(criterion.settings["trials"])
     weights = {LOG: 1.0, LINEAR: -1.0}
-    finding = contrast(searches(runs, own, trials), weights, criterion.delta)
+    by_range = {n: searches(runs, limits, trials) for n, limits in _ranges(criterion).items()}
+    (_, first), (ng, second), *_ = by_range.items()
+    finding = contrast(first, weights, criterion.delta)
     diverged = int((_plain(runs)["status"] == "diverged").sum())
-    name, ng = next(iter(RANGES.items()))
     return replace(
         finding,
         rows=tuple(replace(row, diverged=diverged) for row in finding.rows),
-        robustness=(_robust(name, searches(runs, ng, trials), criterion),),
-        tables=(_by_range(runs, criterion),),
+        robustness=(_robust(ng, second, criterion),),
+        tables=(_table(by_range, trials),),
         diverged=diverged,
     )
 
@@ -179,6 +180,11 @@ def _printed_range(criterion: Criterion) -> tuple[float, float]:
     return criterion.settings["lowest"], criterion.settings["highest"]
 
 
+def _ranges(criterion: Criterion) -> dict[str, tuple[float, float]]:
+    """The printed range, Ng's, others."""
+    return {"range .000001 to 10 (cs231n)": _printed_range(criterion), **RANGES}
+
+
 def _robust(label: str, found: pd.DataFrame, criterion: Criterion) -> Robust:
     from folklore.stats.findings import Robust, contrast
 
@@ -186,19 +192,18 @@ def _robust(label: str, found: pd.DataFrame, criterion: Criterion) -> Robust:
     return Robust(label, other.verdict(criterion.delta, None), other.estimate)
 
 
-def _by_range(runs: pd.DataFrame, criterion: Criterion) -> Table:
+def _table(by_range: dict[str, pd.DataFrame], trials: int) -> Table:
     """Both searches by range, in points below the best of all rates."""
     from folklore.stats.findings import Table
 
     rows = []
-    for name, limits in {"range .000001 to 10 (cs231n)": _printed_range(criterion), **RANGES}.items():
-        found = searches(runs, limits, int(criterion.settings["trials"]))
+    for name, found in by_range.items():
         wide = 100 * found.pivot_table(index="replicate", columns="arm", values="test_accuracy")
         d = (wide[LOG] - wide[LINEAR]).to_numpy()
         lost = (f"{(wide[ALL] - wide[way]).mean():.1f}" for way in (LOG, LINEAR))
         rows.append((name, *lost, with_interval(d)))
     return Table(
-        f"Regret by range: points of test accuracy lost by a search of {criterion.settings['trials']:g} "
+        f"Regret by range: points of test accuracy lost by a search of {trials} "
         "trials against trying all 24 rates.",
         ("range", LOG, LINEAR, "gain of log space (95 % interval)"),
         tuple(rows),

@@ -20,6 +20,8 @@ effect that is tested is that point minus the regret, and supported means that t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from folklore.claims._contrasts import difference
@@ -104,7 +106,8 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     from folklore.stats.findings import arm_rows, contrast
 
     share, windows = criterion.settings["share"], int(criterion.settings["windows"])
-    frame = outcomes(runs, share, windows)
+    found = grounds(runs, windows)
+    frame = outcomes(found, share)
     lift = criterion.settings["tolerated"] * (frame["arm"] == RANGE)
     lifted = frame.assign(lifted=frame["test_accuracy"] + lift)
     finding = contrast(lifted, {RANGE: 1.0, SWEEP: -1.0}, criterion.delta, measure="lifted")
@@ -115,7 +118,7 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
     return replace(
         finding,
         rows=tuple(replace(row, diverged=diverged if row.variant == "main" else 0) for row in rows),
-        tables=(_by_rule(runs, windows),),
+        tables=(_by_rule(found),),
         diverged=diverged,
         undecidable=finding.undecidable or alike,
     )
@@ -150,12 +153,22 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     )
 
 
-def outcomes(runs: pd.DataFrame, share: float | None, windows: int) -> pd.DataFrame:
-    """One row for each ground, replicate and way to choose: test accuracy of a fresh run at the rate chosen. share None: steepest fall."""
-    import numpy as np
-    import pandas as pd
+@dataclass(frozen=True)
+class Ground:
+    """The runs of a variant: accuracies (replicates, rates) of the sweep, of each replicate whether all of it diverged, its range test."""
 
-    rows = []
+    variant: str
+    replicates: np.ndarray
+    rates: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    dead: np.ndarray
+    edge: str
+    curves: list[tuple[np.ndarray, np.ndarray]]
+
+
+def grounds(runs: pd.DataFrame, windows: int) -> list[Ground]:
+    found = []
     for variant, mine in runs[runs["phase"] == "confirm"].groupby("variant", sort=False):
         sweep, tests = mine[mine["arm"] != RANGE], mine[mine["arm"] == RANGE].set_index("replicate")
         val, test = (
@@ -163,19 +176,48 @@ def outcomes(runs: pd.DataFrame, share: float | None, windows: int) -> pd.DataFr
             for v in ("val_accuracy", "test_accuracy")
         )
         dead = (sweep["status"] == "diverged").groupby(sweep["replicate"]).all()
-        rates = val.columns.to_numpy(dtype=float)
-        for i, replicate in enumerate(val.index):
-            found = curve(tests.loc[replicate], windows)
-            rate = _steepest(*found) if share is None else _lowest(*found, share)
-            places = {SWEEP: int(val.loc[replicate].argmax()), RANGE: int(abs(np.log(rates / rate)).argmin())}
-            fresh = test.iloc[(i + 1) % len(test)].to_numpy(dtype=float)
-            common = {"variant": variant, "replicate": replicate, "edge": max(sweep["edge"])}
-            status = "diverged" if dead[replicate] else "ok"
-            rows += [
-                {**common, "arm": arm, "test_accuracy": fresh[k], "rate": rates[k], "status": status}
-                for arm, k in places.items()
-            ]
-    return pd.DataFrame(rows).assign(lr=float("nan"), phase="confirm")
+        found.append(
+            Ground(
+                variant,
+                val.index.to_numpy(),
+                val.columns.to_numpy(dtype=float),
+                val.to_numpy(dtype=float),
+                test.to_numpy(dtype=float),
+                dead[val.index].to_numpy(),
+                max(sweep["edge"]),
+                [curve(run, windows) for _, run in tests.loc[val.index].iterrows()],
+            )
+        )
+    return found
+
+
+def outcomes(found: list[Ground], share: float | None) -> pd.DataFrame:
+    """One row for each ground, replicate and way to choose: test accuracy of a fresh run at the rate chosen. share None: steepest fall."""
+    import numpy as np
+    import pandas as pd
+
+    frames = []
+    for ground in found:
+        rule = _steepest if share is None else partial(_lowest, share=share)
+        read = np.array([rule(*shown) for shown in ground.curves])
+        nearest = abs(np.log(ground.rates / read[:, None])).argmin(axis=1)
+        # a choice is scored by the next replicate's net
+        fresh = np.roll(ground.test, -1, axis=0)
+        frames += [
+            pd.DataFrame(
+                {
+                    "variant": ground.variant,
+                    "replicate": ground.replicates,
+                    "edge": ground.edge,
+                    "arm": arm,
+                    "test_accuracy": fresh[np.arange(len(fresh)), places],
+                    "rate": ground.rates[places],
+                    "status": np.where(ground.dead, "diverged", "ok"),
+                }
+            )
+            for arm, places in ((SWEEP, ground.val.argmax(axis=1)), (RANGE, nearest))
+        ]
+    return pd.concat(frames, ignore_index=True).assign(lr=float("nan"), phase="confirm")
 
 
 def curve(run: pd.Series, windows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -204,13 +246,13 @@ def _steepest(rates: np.ndarray, losses: np.ndarray) -> float:
     return float(rates[np.gradient(before).argmin()])
 
 
-def _by_rule(runs: pd.DataFrame, windows: int) -> Table:
+def _by_rule(found: list[Ground]) -> Table:
     """Median choice and mean regret of every rule, by ground."""
     from folklore.stats.findings import Table
 
     rows = []
     for name, share in {**RULES, STEEPEST: None}.items():
-        for variant, frame in outcomes(runs, share, windows).groupby("variant", sort=False):
+        for variant, frame in outcomes(found, share).groupby("variant", sort=False):
             chosen = frame.groupby("arm")["rate"].median()
             ground = "SGD" if variant == "main" else variant
             points = frame.assign(measure=100 * frame["test_accuracy"])

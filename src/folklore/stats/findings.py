@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from statsmodels.duration.survfunc import survdiff
 
 from folklore.stats.curves import steps_to
-from folklore.stats.estimates import Estimate, equivalence_p, estimate
+from folklore.stats.estimates import Estimate, equivalence_p, estimate, t_interval
 from folklore.stats.verdicts import Verdict, decide, decide_equivalence
 
 Weights = Mapping[str, float]
@@ -290,8 +289,7 @@ def _interval(values: np.ndarray) -> tuple[float | None, float | None]:
         return None, None
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
-    low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
-    return float(low), float(high)
+    return t_interval(values, 0.95)
 
 
 def _other_grounds(runs: pd.DataFrame) -> list[tuple[str, str, tuple[str, ...]]]:
