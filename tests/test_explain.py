@@ -15,7 +15,7 @@ from rich.console import Console
 from folklore.errors import UsageError
 from folklore.report.build import TRACES, render
 from folklore.stages import explain
-from test_report import draw_curve, verdicts, write_grid, write_results
+from invented_report import draw_curve, verdicts, write_grid, write_results
 
 
 def report() -> dict:

@@ -9,7 +9,7 @@ import pytest
 from folklore.errors import UsageError
 from folklore.report.build import render
 from hostile import refused
-from test_report import exact_claim, rows_of, verdicts, write_results
+from invented_report import exact_claim, rows_of, verdicts, write_results
 
 EXACT = "backprop-w1 | optimisation | fails | The printed gradient is right"
 

@@ -8,7 +8,7 @@ from pypdf import PdfReader
 
 from folklore.report import sheet
 from folklore.report.build import SHEET, render
-from test_report import flat, read_pages, verdicts, write_grid, write_results
+from invented_report import flat, read_pages, verdicts, write_grid, write_results
 
 LEVELS = [
     ("norm", "none", 0.50, 0.45, 0.55),

@@ -12,7 +12,7 @@ from pypdf import PdfReader
 from folklore.errors import UsageError
 from folklore.report.build import render, slides
 from folklore.stages import slides as stage
-from test_report import flat, verdicts, write_grid, write_results
+from invented_report import flat, verdicts, write_grid, write_results
 
 # of this report's claims; and what else may lie in their folder: of another report, of a claim that had more, sums, what was set aside
 TABLES = {"verdicts.csv", "small-batch-best.csv", "bn-lr-ladder-1.csv", "bn-backward-checks.csv"}

@@ -17,7 +17,7 @@ from pypdf import PdfReader
 from folklore.figures import overview
 from folklore.report import web
 from folklore.report.build import PAGE, render
-from test_report import HARMFUL, verdicts, write_grid, write_results
+from invented_report import HARMFUL, verdicts, write_grid, write_results
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -18,8 +18,8 @@ import pytest
 from folklore.report.build import PAGE, render
 from folklore.store import Store
 from hostile import as_a_user_has_it
+from invented_report import flat, read_pages, verdicts, write_grid, write_results
 from test_fuzz_data import Trap
-from test_report import flat, read_pages, verdicts, write_grid, write_results
 from test_report_web import Page
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,0 +1,41 @@
+"""The overview, and figures as they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from matplotlib import pyplot
+
+from folklore.figures import overview, style
+from invented_report import verdicts
+
+
+def test_figures_are_whole_and_stable(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        style.save(
+            overview.draw(verdicts()["claims"]), tmp_path / name, overview.alt_text(verdicts()["claims"])
+        )
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    assert "small-batch-best" in (tmp_path / "one.txt").read_text(encoding="utf-8")
+    assert len(list(tmp_path.glob("[!.]*"))) == 6
+    with pytest.raises(ValueError, match="no alternative text"):
+        style.save(overview.draw([]), tmp_path / "three", " ")
+
+
+def test_many_claims_stand_in_two_columns_cut_between_families_on_one_scale() -> None:
+    few = verdicts()["claims"]
+    assert len(overview.columns(overview.frame(few))) == 1
+    many = [c | {"id": f"{c['id']}-{k}", "family": f"{c['family']}-{k}"} for k in range(4) for c in few]
+    table = overview.frame(many)
+    left, right = overview.columns(table)
+    assert list(left["label"]) + list(right["label"]) == list(table["label"])
+    assert not set(left["family"]) & set(right["family"])
+    assert abs(overview._lines(left) - overview._lines(right)) <= 10
+    fig = overview.draw(many)
+    assert len({ax.get_xlim() for ax in fig.axes}) == 1
+    assert len({ax.get_ylim() for ax in fig.axes}) == 1
+    shown = [tick.get_text() for ax in fig.axes for tick in ax.get_yticklabels()]
+    assert set(table["label"]) <= set(shown)
+    pyplot.close(fig)
