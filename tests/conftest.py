@@ -122,3 +122,8 @@ def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = new_folder(data, tmp_path_factory.mktemp("done"))
     finished(folder)
     return folder
+
+
+@pytest.fixture
+def _no_folder_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOLKLORE_DATA", raising=False)
