@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,4 +39,19 @@ def test_many_claims_stand_in_two_columns_cut_between_families_on_one_scale() ->
     assert len({ax.get_ylim() for ax in fig.axes}) == 1
     shown = [tick.get_text() for ax in fig.axes for tick in ax.get_yticklabels()]
     assert set(table["label"]) <= set(shown)
+    pyplot.close(fig)
+
+
+@pytest.mark.parametrize("reach", [2, 20, 900, 90_000])
+def test_ticks_stand_apart_however_far_the_intervals_reach(reach: float) -> None:
+    claim = verdicts()["claims"][0]
+    wide = [
+        claim | {"id": f"c{k}", "interval": [-reach * claim["delta"], reach * claim["delta"]]}
+        for k in range(60)
+    ]
+    fig = overview.draw([c | {"family": f"{k // 15}"} for k, c in enumerate(wide)])
+    fig.draw_without_rendering()
+    for ax in fig.axes:
+        boxes = [tick.get_window_extent() for tick in ax.get_xticklabels() if tick.get_text()]
+        assert all(one.x1 < other.x0 for one, other in pairwise(sorted(boxes, key=lambda box: box.x0)))
     pyplot.close(fig)

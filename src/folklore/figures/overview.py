@@ -16,7 +16,9 @@ ROW_CM, DENSE_CM, DENSE_PT = 0.52, 0.28, 6.5  # a line alone, and in two columns
 MOST_LINES = 44  # of one column
 XLABEL = "effect, in units of the smallest that would matter (grey: within ±1)"
 MEASURED = ("supported", "refuted", "inconclusive")
-_TICKS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
+MOST_TICKS = 9  # beside each other in one of two columns
+# as many as there is room for: the intervals of two replicates reach a thousand times as far as those of forty
+_TICKS = ((0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000), (0, 1, 10, 100, 1000, 10_000), (0, 10, 1000), (0,))
 
 
 def frame(claims: Sequence[Mapping[str, object]]) -> pd.DataFrame:
@@ -161,12 +163,17 @@ def _scale(ax: Axes, table: pd.DataFrame) -> None:
     low, high = min(table["lo"].min(), -1.4), max(table["hi"].max(), 1.4)
     if max(-low, high) > 6:
         ax.set_xscale("symlog", linthresh=1, linscale=0.7)
-        ticks = sorted({sign * tick for tick in _TICKS for sign in (-1, 1) if low <= sign * tick <= high})
+        inside = ([t for t in _both_ways(ticks) if low <= t <= high] for ticks in _TICKS)
+        ticks = next(ticks for ticks in inside if len(ticks) <= MOST_TICKS)
         ax.set_xticks(ticks, [f"{tick:,}".replace("-", "\u2212") for tick in ticks])
         ax.set_xticks([], minor=True)
         ax.set_xlim(low * 1.15, high * 1.15)
     else:
         ax.set_xlim(low * 1.08, high * 1.08)
+
+
+def _both_ways(ticks: Sequence[int]) -> list[int]:
+    return sorted({sign * tick for tick in ticks for sign in (-1, 1)})
 
 
 def _legend(fig: Figure, table: pd.DataFrame) -> None:
