@@ -198,3 +198,12 @@ def test_halves_of_a_rule_that_part_ways_are_told() -> None:
     assert parted("+70 (+60 to +80)", "+9 (+7 to +11)") == parted("not trained", "not trained") == ()
     (note,) = parted("+70 (+60 to +80)", "-9 (-11 to -7)")
     assert "+70 (+60 to +80) points of exact zeros" in note and "-9 (-11 to -7) points of pairs" in note
+
+
+def test_pairs_that_differ_in_opposite_ways_are_told() -> None:
+    bent = CLAIMS["linear-lr-scaling"].module._bent
+    up, down, none = (np.array([m - 0.01, m, m + 0.01]) for m in (0.1, -0.3, 0.0))
+    assert bent({"batch 2 to 64": up, "batch 8 to 128": up}) == bent({"a": down, "b": none}) == ()
+    (note,) = bent({"batch 2 to 64": up, "batch 32 to 512": down})
+    assert "faster than the batch for batch 2 to 64 +0.10 (+0.08 to +0.12)" in note
+    assert "slower for batch 32 to 512 -0.30 (-0.32 to -0.28)" in note

@@ -216,6 +216,28 @@ def _by_pair(slopes: pd.DataFrame, found: Estimate) -> tuple[str, ...]:
         f"The {len(mine)} slopes are those of {len(means)} pairs of batch sizes, each with as many seeds, and "
         f"pairs may differ by more than seeds do. 90 % interval over the means of the pairs (n = {len(means)}): {few}; over "
         f"all slopes, which decides: {all_of_them}.",
+        *_bent({pair: group.to_numpy() for pair, group in mine.groupby("pair", sort=False)["slope"]}),
+    )
+
+
+def _bent(by_pair: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Told where pairs differ from the rule in opposite ways: their mean then hides what each of them says."""
+    from folklore.stats.estimates import t_interval
+
+    found = {pair: (d.mean(), *t_interval(d, 0.95)) for pair, d in by_pair.items() if len(d) > 1}
+    above, below = (
+        [
+            f"{pair} {mean:+.2f} ({low:+.2f} to {high:+.2f})"
+            for pair, (mean, low, high) in found.items()
+            if told(low, high)
+        ]
+        for told in (lambda low, high: low > 0, lambda low, high: high < 0)
+    )
+    if not above or not below:
+        return ()
+    return (
+        f"The relation is bent: the best rate grows faster than the batch for {' and '.join(above)}, slower for "
+        f"{' and '.join(below)}. In proportion is what it does on average over this range, not at each place of it.",
     )
 
 
