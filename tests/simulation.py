@@ -75,16 +75,16 @@ class Simulator:
 
     @cached_property
     def sensitivities(self) -> dict[object, float]:
-        """How the judge's effect moves with each group's latent, one at a time."""
-        return dict(self.moved())
+        """By group. Without noise a few replicates say as much as all, unless a model of the claim's own draws numbers besides."""
+        sim = self if self.claim.id in MODELS else Simulator(self.claim, replicates=FEW)
+        return dict(sim.moved())
 
     def moved(self) -> Iterator[tuple[object, float]]:
-        """Without noise a few replicates say as much as all, unless a model of the claim's own draws numbers besides."""
-        sim = self if self.claim.id in MODELS else Simulator(self.claim, replicates=FEW)
+        """How the judge's effect moves with each group's latent, one at a time, where it does."""
         step = 2.0 if self.model.shared else 0.02
-        base = sim.effect({})
+        base = self.effect({})
         for group in self.groups:
-            slope = (sim.effect({group: step}) - base) / step
+            slope = (self.effect({group: step}) - base) / step
             if abs(slope) > 1e-6:
                 yield group, slope
 

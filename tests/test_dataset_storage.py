@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import gzip
-import hashlib
 import json
 import os
 import subprocess
@@ -18,9 +16,9 @@ import numpy as np
 import pytest
 
 from folklore import datasets, errors
-from folklore.datasets import _fetch, _storage
+from folklore.datasets import _storage
 from folklore.datasets._fetch import Folder, gather
-from folklore.datasets.base import File, digest_of
+from folklore.datasets.base import digest_of
 from folklore.errors import UsageError
 from folklore.stages import fetch
 from tiny_data import fill, tiny
@@ -152,16 +150,3 @@ def test_a_file_that_may_not_be_read_is_not_damaged(tmp_path: Path, monkeypatch:
     with pytest.raises(PermissionError) as caught:
         gather(tiny(Folder(str(folder))), tmp_path / "work")
     assert "make it readable" in errors.refused(caught.value)
-
-
-def test_a_home_that_does_not_exist_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FOLKLORE_DATA", "~nosuch/x")
-    with pytest.raises(UsageError, match=r"folder \$FOLKLORE_DATA \(~nosuch/x: no such home\)"):
-        gather(tiny(Folder("/nowhere")), tmp_path / "work")
-
-
-def test_a_file_is_its_decoded_bytes(tmp_path: Path) -> None:
-    file = File("x", hashlib.sha256(b"content").hexdigest())
-    for level in (1, 9):
-        (tmp_path / "x.gz").write_bytes(gzip.compress(b"content", compresslevel=level))
-        assert _fetch._read(file, tmp_path) == b"content"

@@ -19,6 +19,8 @@ from folklore.datasets.base import Raw, digest_of, fixed_order, split
 from folklore.errors import UsageError
 from tiny_data import TINY, tiny
 
+pytestmark = pytest.mark.usefixtures("_no_folder_of_the_user")
+
 SIZES = {"digits": (1_200, 237, 360), "mnist1d": (28_000, 2_000, 10_000)}
 
 
@@ -91,6 +93,12 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     for call in (datasets.get, datasets.code_digest):
         with pytest.raises(UsageError, match=r"data=imagenet: .*digits.*mnist1d"):
             call("imagenet")
+
+
+def test_every_data_set_has_a_title_for_people() -> None:
+    titles = {name: datasets.title(name) for name in datasets.names()}
+    assert titles["mnist1d"] == "MNIST-1D"
+    assert all(0 < len(title) < 20 for title in titles.values()), titles
 
 
 # Generation and split

@@ -23,30 +23,15 @@ from folklore.datasets._idx import idx_files, read_idx
 from folklore.datasets.base import Dataset, File, SourceError, digest_of
 from folklore.errors import UsageError
 from hostile import fuzz, refused
+from tiny_data import TINY, idx
 
-
-def idx(array: np.ndarray) -> bytes:
-    """An IDX file of bytes, written by the format's description."""
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-FILES = {
-    "train-images-idx3-ubyte": idx(np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)),
-    "train-labels-idx1-ubyte": idx(np.array([0, 1, 0, 1, 0, 1], dtype=np.uint8)),
-    "t10k-images-idx3-ubyte": idx(np.arange(2 * 4, dtype=np.uint8).reshape(2, 2, 2)),
-    "t10k-labels-idx1-ubyte": idx(np.array([1, 0], dtype=np.uint8)),
-}
+pytestmark = pytest.mark.usefixtures("_no_folder_of_the_user")
 
 
 def described(contents: dict[str, bytes], folder: Path) -> Dataset:
     """A data set whose author pinned exactly these bytes, whatever they are: the reader itself has to hold."""
     sums = [hashlib.sha256(content).hexdigest() for content in contents.values()]
     return Dataset("mnist", 2, 4, 2, "none", read_idx, idx_files(*sums), (Folder(str(folder)),))
-
-
-@pytest.fixture(autouse=True)
-def no_folder_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FOLKLORE_DATA", raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -100,31 +85,31 @@ def emptied(folder: Path) -> Path:
     return folder
 
 
-@fuzz(0.15, which=st.sampled_from(sorted(FILES)), data=st.data())
+@fuzz(0.15, which=st.sampled_from(sorted(TINY)), data=st.data())
 def test_idx_files_that_their_data_set_vouches_for(place: Path, which: str, data: st.DataObject) -> None:
-    contents = {name: data.draw(damaged(held)) if name == which else held for name, held in FILES.items()}
+    contents = {name: data.draw(damaged(held)) if name == which else held for name, held in TINY.items()}
     files = emptied(place / "files")
     for name, content in contents.items():
         (files / name).write_bytes(content)
     prepared(described(contents, files), emptied(place / "root"))
 
 
-@fuzz(0.1, which=st.sampled_from(sorted(FILES)), data=st.data())
+@fuzz(0.1, which=st.sampled_from(sorted(TINY)), data=st.data())
 def test_damaged_gzip(place: Path, which: str, data: st.DataObject) -> None:
     files = emptied(place / "packed")
-    for name, held in FILES.items():
+    for name, held in TINY.items():
         packed = gzip.compress(held, mtime=0)
         (files / f"{name}.gz").write_bytes(data.draw(damaged(packed)) if name == which else packed)
-    prepared(described(FILES, files), emptied(place / "root"))
+    prepared(described(TINY, files), emptied(place / "root"))
 
 
 LIES = {
-    "too short for its header": (FILES["train-images-idx3-ubyte"][:9], "ends within its header"),
+    "too short for its header": (TINY["train-images-idx3-ubyte"][:9], "ends within its header"),
     "empty": (b"", "it begins with nothing"),
-    "other magic": (b"\x00\x00\x0d\x03" + FILES["train-images-idx3-ubyte"][4:], "it begins with 00000d03"),
-    "labels in place of images": (FILES["train-labels-idx1-ubyte"], "it begins with 00000801"),
-    "cut": (FILES["train-images-idx3-ubyte"][:-1], "announces 24 values and holds 23"),
-    "trailing": (FILES["train-images-idx3-ubyte"] + b"x", "announces 24 values and holds 25"),
+    "other magic": (b"\x00\x00\x0d\x03" + TINY["train-images-idx3-ubyte"][4:], "it begins with 00000d03"),
+    "labels in place of images": (TINY["train-labels-idx1-ubyte"], "it begins with 00000801"),
+    "cut": (TINY["train-images-idx3-ubyte"][:-1], "announces 24 values and holds 23"),
+    "trailing": (TINY["train-images-idx3-ubyte"] + b"x", "announces 24 values and holds 25"),
     "huge": (b"\x00\x00\x08\x03" + b"\xff" * 12, "announces 79,228,162,458,924,105,385,300,197,375 values and holds 0"),
 }  # fmt: skip
 
@@ -132,7 +117,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_is_named(lie: str, tmp_path: Path) -> None:
     content, words = LIES[lie]
-    contents = FILES | {"train-images-idx3-ubyte": content}
+    contents = TINY | {"train-images-idx3-ubyte": content}
     for name, held in contents.items():
         (tmp_path / name).write_bytes(held)
     with pytest.raises(UsageError) as caught:
@@ -155,7 +140,7 @@ EMPTY = idx(np.zeros((0, 2, 2), dtype=np.uint8))
     ids=["labels", "counts", "constant", "size", "no test rows"],
 )  # fmt: skip
 def test_files_that_do_not_fit_each_other(changed: dict[str, bytes], said: str, tmp_path: Path) -> None:
-    contents = FILES | changed
+    contents = TINY | changed
     for name, held in contents.items():
         (tmp_path / name).write_bytes(held)
     with pytest.raises(UsageError) as caught:
@@ -247,9 +232,9 @@ def stored(place: Path) -> Path:
     """A prepared data set, to damage."""
     files, root = place / "sound", place / "stored"
     files.mkdir()
-    for name, content in FILES.items():
+    for name, content in TINY.items():
         (files / name).write_bytes(content)
-    _storage.prepare(described(FILES, files), "code", root)
+    _storage.prepare(described(TINY, files), "code", root)
     return root
 
 
@@ -299,9 +284,9 @@ class Trap:
 def test_a_pickle_in_the_place_of_arrays_is_refused(tmp_path: Path) -> None:
     files, root = tmp_path / "files", tmp_path / "root"
     files.mkdir()
-    for name, content in FILES.items():
+    for name, content in TINY.items():
         (files / name).write_bytes(content)
-    _storage.prepare(described(FILES, files), "code", root)
+    _storage.prepare(described(TINY, files), "code", root)
     trap = np.empty(1, dtype=object)
     trap[0] = Trap(tmp_path / "sprung")
     with zipfile.ZipFile(root / "mnist.npz") as old:
@@ -314,7 +299,7 @@ def test_a_pickle_in_the_place_of_arrays_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         _storage.load("mnist", root)
     assert not (tmp_path / "sprung").exists()
-    again = _storage.prepare(described(FILES, files), "code", root)
+    again = _storage.prepare(described(TINY, files), "code", root)
     assert again.exists() and not (tmp_path / "sprung").exists()
     assert digest_of(vars(_storage.load("mnist", root)))
 

@@ -6,13 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from folklore import criteria
 from folklore.claims.base import Criterion, discover
 from judged import CLAIMS, TRAINED
-
-pytestmark = pytest.mark.usefixtures("_no_resampling")
 
 
 def test_the_register_is_one_line_a_version() -> None:

@@ -8,22 +8,11 @@ import pytest
 
 from folklore.errors import UsageError
 from folklore.report.build import read_verdicts
-from folklore.stages import (
-    explain as explain_stage,
-)
-from folklore.stages import (
-    render as render_stage,
-)
-from folklore.stages import (
-    summary as summary_stage,
-)
-from folklore.stages import (
-    verify as verify_stage,
-)
+from folklore.stages import explain, render, summary, verify
 
 
 def test_missing_or_foreign_verdicts_are_one_line(tmp_path: Path) -> None:
-    for main in (render_stage.main, summary_stage.main):
+    for main in (render.main, summary.main):
         with pytest.raises(UsageError, match="no verdicts yet") as caught:
             main(["--out", str(tmp_path)])
         assert len(str(caught.value).splitlines()) == 1
@@ -36,10 +25,10 @@ def test_missing_or_foreign_verdicts_are_one_line(tmp_path: Path) -> None:
 def test_verdicts_that_are_broken_are_one_line_with_the_remedy(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "verdicts.json").write_bytes(content)
     for main in (
-        render_stage.main,
-        summary_stage.main,
-        verify_stage.main,
-        lambda arguments: explain_stage.explain(["overview", *arguments]),
+        render.main,
+        summary.main,
+        verify.main,
+        lambda arguments: explain.explain(["overview", *arguments]),
     ):
         with pytest.raises(UsageError, match="make them with `snakemake --cores all`") as caught:
             main(["--out", str(tmp_path)])
@@ -52,4 +41,4 @@ def test_an_example_that_is_broken_or_gone_is_one_line(tmp_path: Path) -> None:
         if content is not None:
             (tmp_path / "example.json").write_text(content)
         with pytest.raises(UsageError, match=r"example\.json: .*git checkout"):
-            verify_stage.main(["--out", str(tmp_path), "--example", str(tmp_path / "example.json")])
+            verify.main(["--out", str(tmp_path), "--example", str(tmp_path / "example.json")])

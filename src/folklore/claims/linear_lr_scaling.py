@@ -224,15 +224,14 @@ def _bent(by_pair: dict[str, np.ndarray]) -> tuple[str, ...]:
     """Told where pairs differ from the rule in opposite ways: their mean then hides what each of them says."""
     from folklore.stats.estimates import t_interval
 
-    found = {pair: (d.mean(), *t_interval(d, 0.95)) for pair, d in by_pair.items() if len(d) > 1}
-    above, below = (
-        [
-            f"{pair} {mean:+.2f} ({low:+.2f} to {high:+.2f})"
-            for pair, (mean, low, high) in found.items()
-            if told(low, high)
-        ]
-        for told in (lambda low, high: low > 0, lambda low, high: high < 0)
-    )
+    above, below = [], []
+    for pair, d in by_pair.items():
+        low, high = t_interval(d, 0.95) if len(d) > 1 else (0.0, 0.0)
+        told = f"{pair} {d.mean():+.2f} ({low:+.2f} to {high:+.2f})"
+        if low > 0:
+            above.append(told)
+        elif high < 0:
+            below.append(told)
     if not above or not below:
         return ()
     return (

@@ -40,7 +40,7 @@ def estimate(d: np.ndarray, *, seed: int = 0, sensitivity: bool = True) -> Estim
     if sd <= 1e-12 * max(1.0, abs(mean)):
         p = float(mean == 0)
         return Estimate(mean, (mean, mean), (mean, mean), (mean, mean), p, p, 0.0, n)
-    p = 2 * _student(-abs(d.mean()), d)
+    p = 2 * _student(-abs(mean), d)
     bca, permuted = (_bca(d, seed), _permutation(d, seed)) if sensitivity else ((np.nan, np.nan), np.nan)
     return Estimate(mean, t_interval(d, 0.95), t_interval(d, 0.90), bca, p, permuted, sd, n)
 
