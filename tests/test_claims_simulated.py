@@ -21,7 +21,7 @@ from simulation import FEW, Simulator
 
 pytestmark = pytest.mark.usefixtures("_no_resampling")
 
-STUDIES, MORE, SMALL = 150, 40, 30  # studies without an effect, with one either way, and of three replicates
+STUDIES, MORE, SMALL = 200, 60, 40  # studies without an effect, with one either way, and of three replicates
 ERROR = 0.001  # chance that a sound judge fails one of the tests of a share
 
 
