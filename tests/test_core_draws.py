@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from folklore.core import (
-    masks,
-)
+from folklore.core import kept, masks
 from folklore.core.batches import Batches
 from folklore.core.draws import Draws
 from folklore.core.networks import Anatomy, Layout, Pass, initial
+from folklore.core.randomness import uint16_block
 from plain_nets import CLASSES, CPU, INPUTS
+from registers import same_bits_with_shorter_ones
 
 
 def dropped(
@@ -73,6 +73,32 @@ def test_masks_do_not_depend_on_the_neighbour(seed, other, percent, other_percen
     alone = dropped([seed], [percent / 100], (2, 4, 8), 3, 2)
     beside = dropped([other, seed], [other_percent / 100, percent / 100], (2, 4, 8), 3, 2)
     assert torch.equal(alone[:, :, 0], beside[:, :, 1])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seeds=st.lists(st.integers(0, 2**40), min_size=1, max_size=3),
+    rates=st.lists(st.floats(0, 0.99), min_size=3, max_size=3),
+    step=st.integers(0, 2**40),
+    steps=st.integers(1, 4),
+    shape=st.tuples(st.integers(1, 6), st.integers(1, 40)),
+)
+def test_compiled_factors_are_numpys_words_at_the_threshold(seeds, rates, step, steps, shape) -> None:
+    """`uint16_block` draws by NumPy's own Philox."""
+    rates = [*rates[: len(seeds) - 1], 0.5]
+    found = Draws(seeds, rates, CPU).at(step, steps).keep("dropout/1", shape)
+    for r, (seed, rate) in enumerate(zip(seeds, rates, strict=True)):
+        words = uint16_block(seed, "dropout/1", step, steps, shape[0] * shape[1]).reshape(steps, *shape)
+        threshold = round(rate * 2**16)
+        right = np.where(words >= threshold, np.float32(1 / (1 - threshold / 2**16)), np.float32(0))
+        assert np.array_equal(found[:, r].numpy(), right)
+
+
+def test_compiled_factors_are_the_same_with_shorter_registers() -> None:
+    def found() -> list[Tensor]:
+        return [Draws([1, 2], [0.5, 0.1], CPU).at(3, 4).keep("x", (5, 33))]
+
+    same_bits_with_shorter_ones(found, kept)
 
 
 def test_a_run_without_dropout_keeps_every_unit_as_it_is() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from folklore.core import kept
 from folklore.core.ahead import mapped, sent
 from folklore.core.randomness import uint16_block
 
@@ -39,7 +40,16 @@ class Draws:
         """
         if not self.drops:
             return None
-        keep = np.empty((self.steps if fresh else 1, len(self.seeds), *shape), dtype=np.bool_)
+        step, steps = self._updates(fresh)
+        if self.device.type == "cpu":
+            found = kept.factors(self.seeds, purpose, step, steps, shape, self.thresholds, self.scales)
+        else:
+            found = self._sent(purpose, shape, fresh)
+        return found if fresh else found.expand(self.steps, *found.shape[1:])
+
+    def _sent(self, purpose: str, shape: tuple[int, ...], fresh: bool) -> Tensor:
+        """Drawn by all cores; a byte travels for a factor, not four."""
+        keep = np.empty((self._updates(fresh)[1], len(self.seeds), *shape), dtype=np.bool_)
 
         def draw(r: int, seed: int, threshold: int) -> None:
             if threshold:
@@ -49,8 +59,7 @@ class Draws:
 
         mapped(draw, range(len(self.seeds)), self.seeds, self.thresholds, device=self.device)
         factors = sent(keep, self.device).to(torch.float32)
-        factors.mul_(self.scales.view(1, -1, *[1] * len(shape)))
-        return factors if fresh else factors.expand(self.steps, *factors.shape[1:])
+        return factors.mul_(self.scales.view(1, -1, *[1] * len(shape)))
 
     def uniform(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
         """Numbers above 0 and below 1, in steps of 2^-16."""
@@ -62,5 +71,9 @@ class Draws:
         return torch.special.ndtri(self.uniform(purpose, shape))
 
     def _words(self, seed: int, purpose: str, shape: tuple[int, ...], fresh: bool) -> np.ndarray:
-        step, steps = (self.step, self.steps) if fresh else (0, 1)
+        step, steps = self._updates(fresh)
         return uint16_block(seed, purpose, step, steps, int(np.prod(shape))).reshape(steps, *shape)
+
+    def _updates(self, fresh: bool) -> tuple[int, int]:
+        """The first of the updates to draw for, and how many there are."""
+        return (self.step, self.steps) if fresh else (0, 1)

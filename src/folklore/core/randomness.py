@@ -14,10 +14,14 @@ WORDS_PER_COUNTER = 4
 U16_PER_COUNTER = 4 * WORDS_PER_COUNTER
 
 
+def key_of(seed: int, purpose: str) -> np.ndarray:
+    """The two words of the key of a run for one purpose, uint64 (2,)."""
+    return np.frombuffer(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:16], dtype="<u8")
+
+
 def philox(seed: int, purpose: str, counter: int = 0) -> np.random.Philox:
     """The bit generator of a run for one purpose, placed at a counter."""
-    key = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:16]
-    return np.random.Philox(key=np.frombuffer(key, dtype="<u8"), counter=[counter, 0, 0, 0])
+    return np.random.Philox(key=key_of(seed, purpose), counter=[counter, 0, 0, 0])
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:

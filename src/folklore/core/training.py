@@ -20,7 +20,7 @@ from folklore.core.networks import Layout, Pass, initial
 from folklore.core.steps import Rule, optimizer_state
 
 # inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory (on a GPU, for 1 GiB of it)
-BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}
+BLOCK_NUMBERS = {"cpu": 1 << 23, "cuda": 1 << 28}
 VALIDATION_POINTS = 10
 VALIDATION_APART = 8  # updates, or a short run would take less time than its validations
 VALIDATION_ROWS = 512

@@ -1,0 +1,107 @@
+"""What dropout keeps, drawn by compiled code: the words of `folklore.core.randomness`, made into factors where they arise.
+
+NumPy draws as fast, but every run, site and block is then a dozen calls from Python, which at batch 32 took as long as the training itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from llvmlite import ir
+from torch import Tensor
+
+from folklore.core.calls import Calls, Spot, of_update
+from folklore.core.machine_code import INTEGER, LANES, VECTOR, Code, Compiled, Vector, compiled
+from folklore.core.randomness import U16_PER_COUNTER, key_of
+
+# Philox 4x64 with ten rounds, Salmon et al. 2011: what words are multiplied by, and what the key grows by from round to round
+_ROUNDS = 10
+_MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
+_GROWTH = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
+_I16, _I32, _I64, _I128 = map(ir.IntType, (16, 32, 64, 128))
+
+
+def factors(
+    seeds: Sequence[int],
+    purpose: str,
+    step: int,
+    steps: int,
+    shape: tuple[int, ...],
+    thresholds: Sequence[int],
+    scales: Tensor,
+) -> Tensor:
+    """(S, R, *shape): 0 where a run's 16-bit draw is below its threshold, else its scale, of scales (R,)."""
+    found, count = torch.empty(steps, len(seeds), *shape), int(np.prod(shape))
+    counters = -(-count // U16_PER_COUNTER)
+    keys = np.stack([key_of(seed, purpose) for seed in seeds]).view(np.int64)
+    bits = scales.view(torch.int32).numpy().astype(np.int64)
+    # it must live until the calls are made, which know addresses only
+    of_runs = torch.from_numpy(np.column_stack([keys, np.asarray(thresholds, np.int64), bits]))
+    calls, out = Calls(), of_update(found.view(steps, len(seeds), 1, count)).spot
+    given = Spot(of_runs.data_ptr(), INTEGER * of_runs.shape[1])
+    calls.add(_factors_part(), count, Spot(step * counters, 0, counters), given, out)
+    calls.make(runs=len(seeds), updates=steps)
+    return found
+
+
+@cache
+def _factors_part() -> Compiled:
+    """Of a run's number (not used), how many factors, the counter that they begin at, the addresses of two words of the run's key, its threshold
+    and its scale, and that of the factors.
+    """
+
+    def write(code: Code, given: Sequence[ir.Value]) -> None:
+        _, count, counter, of_run, out = given
+        builder = code.builder
+        *key, threshold = (code.integer(code.at(of_run, code.int(INTEGER * i))) for i in range(3))
+        least = code.splat(builder.trunc(threshold, _I32), _I32)
+        scale, nothing = code.number(code.at(of_run, code.int(3 * INTEGER))), code.vector(0.0)
+
+        def each(before: ir.Value, mask: ir.Value | None) -> None:
+            # NumPy counts before it draws
+            at = code.at(counter, builder.sdiv(before, code.int(VECTOR)), code.int(1))
+            draws = builder.zext(_sixteen(code, _philox(code, key, at)), ir.VectorType(_I32, LANES))
+            kept = builder.icmp_unsigned(">=", draws, least)
+            chosen = Vector(code, builder.select(kept, scale.value, nothing.value))
+            code.store(chosen, code.at(out, before), mask)
+
+        code.along(count, each)
+
+    return compiled(write, 5)
+
+
+def _philox(code: Code, key: Sequence[ir.Value], counter: ir.Value) -> list[ir.Value]:
+    """The four words of a counter below 2^64."""
+    builder, words = code.builder, [counter, *[code.int(0)] * 3]
+    for i in range(_ROUNDS):
+        own = [builder.add(k, _word(growth * i)) for k, growth in zip(key, _GROWTH, strict=True)]
+        (high, low), (other_high, other_low) = (
+            _multiplied(code, word, by) for word, by in zip(words[::2], _MULTIPLIERS, strict=True)
+        )
+        mixed = builder.xor(builder.xor(other_high, words[1]), own[0])
+        other = builder.xor(builder.xor(high, words[3]), own[1])
+        words = [mixed, other_low, other, low]
+    return words
+
+
+def _multiplied(code: Code, word: ir.Value, by: int) -> tuple[ir.Value, ir.Value]:
+    """The high and the low word of a product."""
+    builder = code.builder
+    product = builder.mul(builder.zext(word, _I128), ir.Constant(_I128, by))
+    high = builder.lshr(product, ir.Constant(_I128, 64))
+    return builder.trunc(high, _I64), builder.trunc(product, _I64)
+
+
+def _sixteen(code: Code, words: Sequence[ir.Value]) -> ir.Value:
+    """Four words as sixteen 16-bit numbers, the lowest bits first."""
+    vector = ir.Constant(ir.VectorType(_I64, len(words)), ir.Undefined)
+    for i, word in enumerate(words):
+        vector = code.builder.insert_element(vector, word, ir.Constant(_I32, i))
+    return code.builder.bitcast(vector, ir.VectorType(_I16, LANES))
+
+
+def _word(number: int) -> ir.Value:
+    return ir.Constant(_I64, number % (1 << 64))
