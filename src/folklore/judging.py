@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,12 +34,15 @@ def judge_all(plan: Plan, out: Path) -> dict:
     frames, claims, entries = Frames(plan, out), wanted_claims(plan.config.profile), criteria.read()
     studies = {claim.id: frames.study(claim.study) if claim.study else None for claim in claims}
     findings = {claim.id: finding_of(claim, studies[claim.id]) for claim in claims}
-    corrected = corrected_p(claims, findings)
     commit, dirty = provenance.commit()
-    judged = [
-        _entry(plan, c, studies[c.id], findings[c.id], entries, _correction(claims, findings, corrected, c))
-        for c in claims
-    ]
+    with _nothing_to_collect():
+        corrected = corrected_p(claims, findings)
+        judged = [
+            _entry(
+                plan, c, studies[c.id], findings[c.id], entries, _correction(claims, findings, corrected, c)
+            )
+            for c in claims
+        ]
     return {
         "schema": SCHEMA,
         "profile": plan.config.profile.name,
@@ -52,6 +57,16 @@ def judge_all(plan: Plan, out: Path) -> dict:
         "calibration": read_calibration(out, plan.config.profile.name),
         "claims": judged,
     }
+
+
+@contextmanager
+def _nothing_to_collect() -> Iterator[None]:
+    """statsmodels collects garbage with every correction: .3 s each among the objects of all libraries and runs, which stay in any case."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def corrected_p(claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]) -> dict[str, float]:

@@ -53,18 +53,18 @@ def takes_amount(factor: str, level: str) -> bool:
 def code_hash(**levels: str) -> str:
     """Identity of the code that trains a run with these levels (factor=level), 16 hex digits."""
     parts = [_shared()] + [_code(factor, level.partition("-")[0]) for factor, level in sorted(levels.items())]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return _digest("\n".join(parts))[:16]
 
 
 @cache
 def view_hash(view: str) -> str:
     """Identity of a view of the data, 16 hex digits."""
-    return hashlib.sha256(_package_code("view", view.partition("-")[0]).encode()).hexdigest()[:16]
+    return _digest(_package_code("view", view.partition("-")[0]))[:16]
 
 
 def file_hash(path: Path) -> str:
     """Identity of a file's code, 16 hex digits."""
-    return hashlib.sha256(_canonical(_tree(path)).encode()).hexdigest()[:16]
+    return _digest(_canonical(_tree(path)))[:16]
 
 
 def numerics() -> str:
@@ -92,8 +92,12 @@ def _file(factor: str, level: str) -> Path:
     return _folder(factor) / f"{level}.py"
 
 
+@cache
 def _code(factor: str, level: str) -> str:
-    return _function_code(MODULES[factor], level) if factor in MODULES else _package_code(factor, level)
+    """Digest of a level's code."""
+    return _digest(
+        _function_code(MODULES[factor], level) if factor in MODULES else _package_code(factor, level)
+    )
 
 
 @cache
@@ -158,17 +162,21 @@ def _definitions(module: str) -> dict[str, ast.stmt]:
 
 @cache
 def _shared() -> str:
-    """Canonical source of the core's modules that hold no levels."""
+    """Digest of the core's modules that hold no levels. Of the megabyte that they are once, and not for each of hundreds of graphs."""
     parts = []
     for path in sorted(CORE.glob("*.py")):
         if path.stem not in MODULES.values():
             parts += [path.stem, *(_canonical(node) for node in _tree(path).body)]
-    return "\n".join(parts)
+    return _digest("\n".join(parts))
 
 
 @cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()
 
 
 def _canonical(node: ast.AST) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -18,8 +17,6 @@ from folklore.stages.command import command, out_and_overrides
 
 def main(argv: Sequence[str]) -> None:
     out, overrides = out_and_overrides(__doc__, argv)
-    # statsmodels collects garbage with every correction: .3 s each among the objects of all libraries, which stay in any case
-    gc.freeze()
     verdicts = judge_all(make_plan(overrides), out)
     for name, one in (table for claim in verdicts["claims"] for table in claim_tables(claim)):
         frame = pd.DataFrame(one["rows"], columns=one.get("columns"))
