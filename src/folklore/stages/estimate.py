@@ -1,7 +1,8 @@
 """Say what a profile costs before anything is trained: `python -m folklore.stages.estimate profile=full --cores 8`.
 
 Runs and jobs come from the plan, processor time from the cost model times what this machine takes for some short trainings, which are made
-now. The rest are round figures from runs of the `smoke` and `laptop` profiles.
+now by as many processes at once as there are cores: side by side each is slower than alone. The rest are round figures from runs of the
+`smoke` and `laptop` profiles.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 
 from folklore import cost
 from folklore.errors import UsageError
@@ -26,6 +29,7 @@ JOB, IMPORT, CLAIM, REST = 4.0, 0.025, 1.2, 60.0
 # bytes of a run: in the store; in MLflow's file
 STORED, TRACKED = 1.8e3, 19.8e3
 TUNED_FURTHER = 1.08  # grids that move, rates that are measured again: runs over those that are planned
+CLOCKED = 8  # processes at most, each of which holds a third of a gigabyte
 SAMPLES = (
     Run(lr=0.01, updates=400),
     Run(lr=0.01, updates=400, batch_size=2, norm="batch", optimizer="momentum"),
@@ -69,8 +73,16 @@ def estimate(plan: Plan, cores: int, pace: float) -> Estimate:
     )
 
 
-def measured_pace() -> float:
-    """Processor seconds of some stacks over what the model foretells, the median."""
+def measured_pace(cores: int) -> float:
+    """Processor seconds of some stacks over what the model foretells, the median over processes at work side by side, as jobs will be."""
+    at_once = min(cores, os.cpu_count() or 1, CLOCKED)
+    # a process that has not imported torch yet: forked ones would share its threads
+    with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
+        return statistics.median(pool.map(_own_pace, range(at_once)))
+
+
+def _own_pace(_: int) -> float:
+    """Of this process."""
     from folklore.stages.jobs import run_single_threaded
 
     run_single_threaded()
@@ -119,9 +131,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as profile=full")
     options = parser.parse_intermixed_args(argv)
     plan = make_plan(options.overrides)
-    for name, value in said(
-        estimate(plan, _cores(options.cores), measured_pace()), plan.config.profile.name
-    ).items():
+    cores = _cores(options.cores)
+    found = estimate(plan, cores, measured_pace(cores))
+    for name, value in said(found, plan.config.profile.name).items():
         print(f"{name:<12} {value}")
 
 
