@@ -56,7 +56,8 @@ _CELLS = (
 # .646 (exponential, .8) and .655 (1 / t, .8); 1 / (1 + k t) that falls to a hundredth: .50. Above .8 all but
 # diverge. Spread of a schedule minus constant: about .02, hence 64 replicates; in these it was .07, hence 600, planned from that spread
 # alone for a power of .8 at 1 point. It has a long tail: .04 in 600, .055 in their first 240, which were tried and could not tell.
-# The step schedule was the only one that gained much; a draft that judged the mean of the three was dropped after the pilot, for the mean would hide that.
+# The step schedule was the only one that gained much; a draft that judged the mean of the three was dropped after the pilot, for the mean
+# would hide that.
 DESIGN = Study(
     name="lr-decay",
     title="Constant and decaying learning rates",
