@@ -108,7 +108,7 @@ def _said(claim: Claim) -> tuple[object, object]:
 
 
 def _numbers(claim: Claim) -> tuple[object, ...]:
-    return tuple(claim.get(key) for key in ("effect", "interval", "n", "diverged", "p", "run_keys_sha256"))
+    return tuple(claim.get(key) for key in ("effect", "interval", "n", "diverged", "p"))
 
 
 def _apart(there: Claim, here: Claim) -> float | None:
