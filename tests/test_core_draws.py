@@ -84,9 +84,11 @@ def test_masks_do_not_depend_on_the_neighbour(seed, other, percent, other_percen
     shape=st.tuples(st.integers(1, 6), st.integers(1, 40)),
 )
 def test_compiled_factors_are_numpys_words_at_the_threshold(seeds, rates, step, steps, shape) -> None:
-    """`uint16_block` draws by NumPy's own Philox."""
+    """`uint16_block` draws by NumPy's own Philox, as for another device, whose way is gone here on the processor."""
     rates = [*rates[: len(seeds) - 1], 0.5]
-    found = Draws(seeds, rates, CPU).at(step, steps).keep("dropout/1", shape)
+    draws = Draws(seeds, rates, CPU).at(step, steps)
+    found = draws.keep("dropout/1", shape)
+    assert torch.equal(found, draws._sent("dropout/1", shape, True))
     for r, (seed, rate) in enumerate(zip(seeds, rates, strict=True)):
         words = uint16_block(seed, "dropout/1", step, steps, shape[0] * shape[1]).reshape(steps, *shape)
         threshold = round(rate * 2**16)

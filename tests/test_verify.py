@@ -40,6 +40,7 @@ def test_the_example_agrees_with_itself() -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
+        ({"run_keys_sha256": "of other code"}, verification.SAME),
         ({"p": 0.012345}, verification.CLOSE),
         ({"effect": 0.456, "interval": [0.446, 0.466]}, verification.CLOSE),
         (

@@ -162,7 +162,7 @@ def _definitions(module: str) -> dict[str, ast.stmt]:
 
 @cache
 def _shared() -> str:
-    """Digest of the core's modules that hold no levels. Of the megabyte that they are once, and not for each of hundreds of graphs."""
+    """Digest of the core's modules that hold no levels: taken once, for they are a megabyte, and there are hundreds of graphs."""
     parts = []
     for path in sorted(CORE.glob("*.py")):
         if path.stem not in MODULES.values():

@@ -1,6 +1,6 @@
 """What dropout keeps, drawn by compiled code: the words of `folklore.core.randomness`, made into factors where they arise.
 
-NumPy draws as fast, but every run, site and block is then a dozen calls from Python, which at batch 32 took as long as the training itself.
+NumPy draws as fast, but every run, site and block is then a dozen calls from Python: at batch 32 a quarter of the time of three layers with dropout.
 """
 
 from __future__ import annotations
