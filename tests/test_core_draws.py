@@ -16,7 +16,7 @@ from folklore.core import kept, masks
 from folklore.core.batches import Batches
 from folklore.core.draws import Draws
 from folklore.core.networks import Anatomy, Layout, Pass, initial
-from folklore.core.randomness import uint16_block
+from folklore.core.randomness import permutation, philox, uint16_block
 from plain_nets import CLASSES, CPU, INPUTS
 from registers import same_bits_with_shorter_ones
 
@@ -147,6 +147,13 @@ def test_every_epoch_is_another_permutation_of_the_same_rows(seed, n_train) -> N
     first, later = epoch_of(batches, 0)[0], epoch_of(batches, 7)[0]
     assert sorted(first) == sorted(later) == sorted(set(batches.rows[0]))
     assert n_train < 10 or not np.array_equal(first, later)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**40), n=st.sampled_from([0, 1, 2, 3, 500, 512, 513, 4096, 60_000]))
+def test_a_permutation_is_the_order_of_random_words(seed, n) -> None:
+    words = philox(seed, "epoch/3").random_raw(n)
+    assert np.array_equal(permutation(seed, "epoch", n, 3), np.argsort(words))
 
 
 @settings(deadline=None, max_examples=30)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from functools import partial
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from folklore import levels
@@ -61,6 +65,30 @@ def test_a_run_has_the_same_bits_alone_and_in_any_place(shape: tuple[int, int, i
         alone = affine(x[at], w[at], b[at]), gradient(x[at], s[at]), input_slopes(s[at], w[at])
         for one, all_ in zip(alone, together, strict=True):
             assert torch.equal(one, all_[at])
+
+
+@given(m=st.integers(1, 20), k=st.integers(1, 70), n=st.integers(1, 70))
+def test_a_matrix_that_is_given_transposed_makes_no_difference(m: int, k: int, n: int) -> None:
+    """Few rows take it another way than many, and so do few columns and what is left of a block."""
+    a, b = draw(2, m, k, seed=1), draw(2, n, k, seed=2)
+    assert torch.equal(input_slopes(a, b), gradient(a.mT, b.mT.contiguous()))
+
+
+@pytest.mark.parametrize("shape", [(2, 100, 100), (9, 100, 10), (2, 3, 1), (32, 17, 18)])
+def test_nothing_is_read_behind_a_matrix(shape: tuple[int, int, int]) -> None:
+    """Weights whose memory ends where the process may not read on."""
+    m, n, k = shape
+    held = mmap.mmap(-1, 32 * mmap.PAGESIZE)
+    at = ctypes.addressof(ctypes.c_char.from_buffer(held))
+    last = at + 31 * mmap.PAGESIZE
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(last), mmap.PAGESIZE, 0) == 0
+    b = torch.frombuffer(held, dtype=torch.float32, count=n * k, offset=31 * mmap.PAGESIZE - 4 * n * k)
+    b = b.view(1, n, k).copy_(draw(1, n, k, seed=2))
+    a = draw(1, m, k, seed=1)
+    assert torch.equal(input_slopes(a, b), gradient(a.mT, b.mT.contiguous()))
+    near(
+        affine(draw(1, m, n, seed=3), b, torch.zeros(1, 1, k)), draw(1, m, n, seed=3).double() @ b.double(), n
+    )
 
 
 def test_rows_may_be_shared_and_given_in_another_order() -> None:
@@ -226,8 +254,10 @@ def test_a_norm_has_the_same_bits_alone_and_in_a_stack(name: str) -> None:
 
 
 def test_narrower_registers_give_the_same_bits() -> None:
-    def end(code: machine_code.Code, found: machine_code.Vector, place: products.Place) -> None:
-        place.store(code, 0, found / 3 + place.load(code, 0).sqrt())
+    def end(
+        code: machine_code.Code, found: machine_code.Vector, place: products.Place
+    ) -> list[machine_code.Vector]:
+        return [found / 3 + place.load(code, 0).sqrt()]
 
     def made(transposed: bool) -> Tensor:
         run, out = (

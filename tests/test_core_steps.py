@@ -31,6 +31,19 @@ def test_cross_entropy_and_its_slope_are_autograd_s() -> None:
     torch.testing.assert_close(slope, *torch.autograd.grad(expected.sum(), logits))
 
 
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 23])
+def test_rows_that_are_read_together_keep_their_own_slopes(rows: int) -> None:
+    """In single precision on a processor, eight at a time."""
+    logits = 3 * torch.randn(2, rows, 11, generator=torch.Generator().manual_seed(rows), dtype=torch.float64)
+    y = torch.randint(0, 11, (2, rows), generator=torch.Generator().manual_seed(1))
+    expected = functional.cross_entropy(logits.requires_grad_().mT, y, reduction="none").mean(1)
+    losses, slope = cross_entropy_slope(logits.detach().float(), y)
+    torch.testing.assert_close(losses.double(), expected.detach(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        slope.double(), *torch.autograd.grad(expected.sum(), logits), rtol=1e-5, atol=1e-7
+    )
+
+
 def test_large_logits_do_not_overflow_and_broken_ones_stay_their_own() -> None:
     logits, y = 1e4 * draw(R, B, 4), labels()
     logits[1, 2, 0] = float("inf")

@@ -195,30 +195,30 @@ def _biased(code: Code, found: Vector, place: Place) -> Vector:
     return found + code.load(code.at(place.beside, place.column), place.mask)
 
 
-def _affine_end(code: Code, found: Vector, place: Place) -> None:
-    place.store(code, 0, _biased(code, found, place))
+def _affine_end(code: Code, found: Vector, place: Place) -> list[Vector]:
+    return [_biased(code, found, place)]
 
 
-def _rectifying_end(code: Code, found: Vector, place: Place) -> None:
+def _rectifying_end(code: Code, found: Vector, place: Place) -> list[Vector]:
     biased = _biased(code, found, place)
-    place.store(code, 0, biased.zero_where("<", biased))
+    return [biased.zero_where("<", biased)]
 
 
-def _stored(code: Code, found: Vector, place: Place) -> None:
-    place.store(code, 0, found)
+def _stored(code: Code, found: Vector, place: Place) -> list[Vector]:
+    return [found]
 
 
-def _stored_above(code: Code, found: Vector, place: Place) -> None:
+def _stored_above(code: Code, found: Vector, place: Place) -> list[Vector]:
     """Where the other operand is above zero; elsewhere zero."""
-    place.store(code, 0, found.zero_where("<=", place.load(code, 1)))
+    return [found.zero_where("<=", place.load(code, 1))]
 
 
-def _added_end(code: Code, found: Vector, place: Place) -> None:
-    place.store(code, 0, place.load(code, 1) + _biased(code, found, place))
+def _added_end(code: Code, found: Vector, place: Place) -> list[Vector]:
+    return [place.load(code, 1) + _biased(code, found, place)]
 
 
-def _added(code: Code, found: Vector, place: Place) -> None:
-    place.store(code, 0, place.load(code, 0) + found)
+def _added(code: Code, found: Vector, place: Place) -> list[Vector]:
+    return [place.load(code, 0) + found]
 
 
 FORWARD = {rectify: Product(_rectifying_end if rectify else _affine_end) for rectify in (False, True)}

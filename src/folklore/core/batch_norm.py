@@ -195,7 +195,8 @@ class _Panel:
         columns = self._side_by_side(self.column)
         operands = zip(*map(self._side_by_side, rows), strict=True)
         for vector, own, column, mask in zip(vectors, operands, columns, self.masks, strict=True):
-            product.end(self.code, vector, Place(own, column, self.beside, self.numbers, mask))
+            place = Place(own, column, self.beside, self.numbers, mask)
+            place.store(self.code, product.end(self.code, vector, place))
 
     def down(self, sums: int, row: Callable[[Sequence[ir.Value], list[Sums]], list[Sums]]) -> list[Sums]:
         """Call `row` with the addresses of every row in turn and the sums so far; it returns them with this row's part."""

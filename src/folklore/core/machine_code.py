@@ -19,6 +19,7 @@ from llvmlite import binding, ir
 from folklore.core import object_code
 
 LANES = 16  # floats of a vector; the compiler splits it where registers are shorter
+HALF, QUARTER = LANES // 2, LANES // 4
 FLOAT, INTEGER, VECTOR = 4, 8, 4 * LANES  # bytes
 _AT_ONCE = 4  # vectors that do not wait for one another
 _I1, _I32, _I64, _F32 = (*map(ir.IntType, (1, 32, 64)), ir.FloatType())
@@ -94,6 +95,9 @@ class Code:
 
     def minus(self, a: ir.Value, b: ir.Value) -> ir.Value:
         return self.builder.sub(a, b)
+
+    def smaller(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 
     @contextmanager
     def counting(self, start: ir.Value, stop: ir.Value, step: int) -> Iterator[ir.Value]:
@@ -243,15 +247,31 @@ class Code:
     def put(self, integer: ir.Value, address: ir.Value) -> None:
         self.builder.store(integer, self._pointer(address))
 
-    def load(self, address: ir.Value, mask: ir.Value | None = None) -> Vector:
-        """Zero where the mask is not set."""
-        pointer = self._pointer(address)
+    def load(self, address: ir.Value, mask: ir.Value | None = None, lanes: int = LANES) -> Vector:
+        """Zero where the mask, of so many lanes, is not set."""
+        pointer, kind = self._pointer(address), ir.VectorType(_F32, lanes)
         if mask is None:
-            return Vector(self, self.builder.load(pointer, align=FLOAT, typ=_VEC))
-        load = self._declared("masked.load", _VEC, [_PTR, _I32, _MASK, _VEC], ".p0")
-        return Vector(
-            self, self.builder.call(load, [pointer, ir.Constant(_I32, FLOAT), mask, self.vector(0).value])
-        )
+            return Vector(self, self.builder.load(pointer, align=FLOAT, typ=kind))
+        given = [_PTR, _I32, ir.VectorType(_I1, lanes), kind]
+        load, zero = self._declared("masked.load", kind, given, ".p0"), ir.Constant(kind, [0.0] * lanes)
+        return Vector(self, self.builder.call(load, [pointer, ir.Constant(_I32, FLOAT), mask, zero]))
+
+    def quarters(self, addresses: Sequence[ir.Value], count: ir.Value | None = None) -> Vector:
+        """Four floats from each of four addresses, side by side; if there are only `count` (None: all), zero behind them."""
+        mask = None if count is None else self.first(QUARTER, self.first_lanes(count))
+        parts = [self.load(address, mask, QUARTER).value for address in addresses]
+        while len(parts) > 1:
+            lanes = _places(2 * parts[0].type.count)
+            parts = [
+                self.builder.shuffle_vector(a, b, lanes) for a, b in zip(parts[::2], parts[1::2], strict=True)
+            ]
+        return Vector(self, parts[0])
+
+    def first(self, count: int, lanes: ir.Value) -> ir.Value:
+        """The first lanes; where there are less, any follow."""
+        if lanes.type.count == count:
+            return lanes
+        return self.builder.shuffle_vector(lanes, ir.Constant(lanes.type, ir.Undefined), _places(count))
 
     def store(self, vector: Vector, address: ir.Value, mask: ir.Value | None = None) -> None:
         pointer = self._pointer(address)
@@ -268,7 +288,8 @@ class Code:
 
     def intrinsic(self, name: str, *arguments: Vector) -> Vector:
         """Of LLVM: "fma" (a b + c, rounded once), "sqrt"."""
-        function = self._declared(name, _VEC, [_VEC] * len(arguments))
+        kind = arguments[0].value.type
+        function = self._declared(name, kind, [kind] * len(arguments))
         return Vector(self, self.builder.call(function, [a.value for a in arguments]))
 
     def shuffled(self, a: Vector, b: Vector, lanes: list[int]) -> Vector:
@@ -281,7 +302,9 @@ class Code:
     def _declared(
         self, name: str, result: ir.Type, arguments: list[ir.Type], suffix: str = ""
     ) -> ir.Function:
-        full, module = f"llvm.{name}.v{LANES}f32{suffix}", self.builder.module
+        """lanes: those of the vector that it is named after."""
+        lanes = next(kind.count for kind in (result, *arguments) if isinstance(kind, ir.VectorType))
+        full, module = f"llvm.{name}.v{lanes}f32{suffix}", self.builder.module
         return module.globals.get(full) or ir.Function(module, ir.FunctionType(result, arguments), full)
 
 
@@ -356,6 +379,10 @@ def new_code(arguments: int = 0) -> Code:
 
 def _type_with(arguments: int) -> ir.FunctionType:
     return ir.FunctionType(ir.VoidType(), [_I64] * arguments)
+
+
+def _places(count: int) -> ir.Constant:
+    return ir.Constant(ir.VectorType(_I32, count), list(range(count)))
 
 
 def wide_registers() -> bool:

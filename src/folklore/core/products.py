@@ -18,7 +18,9 @@ from llvmlite import ir
 
 from folklore.core.machine_code import (
     FLOAT,
+    HALF,
     LANES,
+    QUARTER,
     VECTOR,
     Code,
     Compiled,
@@ -27,6 +29,7 @@ from folklore.core.machine_code import (
     over_runs,
     wide_registers,
 )
+from folklore.core.transposes import Transpose
 
 ROWS = (
     6,
@@ -34,6 +37,8 @@ ROWS = (
     1,
 )  # of tiles, the tallest that fits first; two of 2 rows are as fast as one of 4, and less to compile
 ROW = (1,)  # of what is one row, as a bias is
+_FEW = (8, 4, 2, 1)  # of tiles one vector wide, where there are no more rows
+_HELD = 6  # vectors of a tile that are made before any is stored
 _ARGUMENTS = ("a", "a_run", "a_row", "a_column", "b", "b_run", "b_row", "m", "k", "n", "beside", "beside_run")
 
 
@@ -52,12 +57,14 @@ class Place:
     def load(self, code: Code, operand: int) -> Vector:
         return code.load(self.operands[operand], self.mask)
 
-    def store(self, code: Code, operand: int, vector: Vector) -> None:
-        code.store(vector, self.operands[operand], self.mask)
+    def store(self, code: Code, vectors: Sequence[Vector]) -> None:
+        """In the first operands."""
+        for vector, address in zip(vectors, self.operands, strict=False):
+            code.store(vector, address, self.mask)
 
 
-# the sum of a vector of C, and what is done with it there
-End = Callable[[Code, Vector, Place], None]
+# of the sum of a vector of C, what the first operands have there afterwards
+End = Callable[[Code, Vector, Place], list[Vector]]
 Kernel = Callable[..., None]
 
 
@@ -66,8 +73,9 @@ class Product:
     """C = A B of one run, and `end`, what becomes of each vector of C.
 
     A (m, k) by two strides. B (k, n), rows without gaps; if `transposed`, what is given is its transpose (n, k), and a scratch of
-    `scratch_floats(k)`. The end may read and write matrices like C, the operands (m, n) without gaps, C the first of them; it may read
-    `numbers` floats that the run has beside. rows: of tiles; a row vector needs no tall ones, which take long to compile.
+    `scratch_floats(k)`. The end may read matrices like C, the operands (m, n) without gaps, C the first of them, and makes what is written to the
+    first of them; it may read `numbers` floats that the run has beside. rows: of tiles; a row vector needs no tall ones, which take long to
+    compile.
     """
 
     end: End
@@ -132,92 +140,149 @@ class _Writer:
         places = (code.at(self.beside, code.int(FLOAT * i)) for i in range(self.product.numbers))
         self.numbers = [code.number(place) for place in places]
         self.starts = [code.at(operand, code.times(run_bytes, run)) for operand in self.operands]
-        code.across(given["n"], self.most, partial(self._panel, a, b))
+        if not self.product.transposed:
+            code.across(given["n"], self.most, partial(self._panel, a, b))
+            return
+        turned = Transpose(code, b, given["b_row"], given["k"])
+        with code.builder.if_else(code.builder.icmp_signed("<=", given["m"], code.int(_FEW[0]))) as (
+            few,
+            many,
+        ):
+            with few:
+                code.across(given["n"], 1, partial(self._few, a, turned))
+            with many:
+                code.across(given["n"], self.most, partial(self._turned_panel, a, turned))
+
+    def _few(self, a: ir.Value, b: Transpose, column: ir.Value, _: int, tail: ir.Value | None) -> None:
+        """A vector of few rows, see `Code.across`, by columns of B that no other rows want: they are turned in registers, and not kept."""
+        code, given, row = self.code, self.given, self.code.int(0)
+        mask = None if tail is None else code.first_lanes(tail)
+        lines = b.rows(column, given["n"])
+        for rows in _FEW:
+            with code.counting(row, given["m"], rows) as first:
+                numbers = [code.at(first, code.int(i)) for i in range(rows)]
+                start = [code.at(a, code.times(given["a_row"], i)) for i in numbers]
+                sums = [[vector] for vector in self._sums_of_turned(start, b, lines)]
+                self._finish(sums, numbers, code.times(column, FLOAT), mask)
+            row = code.counted
+
+    def _sums_of_turned(self, a: list[ir.Value], b: Transpose, lines: list[ir.Value]) -> list[Vector]:
+        """The sums over k of rows that begin at `a`, one vector each, by these rows of the transpose."""
+        code, k, apart = self.code, self.given["k"], self.given["a_column"]
+        whole = code.times(code.builder.sdiv(k, code.int(QUARTER)), QUARTER)
+        left = code.minus(k, whole)
+
+        def added(sums: list[ir.Value], column: ir.Value, vector: Vector) -> list[ir.Value]:
+            numbers = [code.number(code.at(start, code.times(apart, column))) for start in a]
+            pairs = zip(numbers, sums, strict=True)
+            return [code.intrinsic("fma", n, vector, Vector(code, c)).value for n, c in pairs]
+
+        times, zeros = code.builder.sdiv(k, code.int(QUARTER)), [code.vector(0).value] * len(a)
+        with code.repeating(times, [code.int(0), *zeros]) as (at, following):
+            first, *sums = at
+            for i, vector in enumerate(b.columns(lines, first)):
+                sums = added(sums, code.at(first, code.int(i)), vector)
+            following += [code.at(first, code.int(QUARTER)), *sums]
+        _, *sums = at
+        for i, vector in enumerate(b.columns(lines, whole, left)[:-1]):
+            # a column that is not there is the one before it, again, and adds nothing
+            there, column = code.builder.icmp_signed("<", code.int(i), left), code.at(whole, code.int(i))
+            longer = added(sums, code.smaller(column, code.minus(k, code.int(1))), vector)
+            sums = [code.builder.select(there, new, old) for new, old in zip(longer, sums, strict=True)]
+        return [Vector(code, value) for value in sums]
+
+    def _turned_panel(
+        self, a: ir.Value, b: Transpose, column: ir.Value, vectors: int, tail: ir.Value | None
+    ) -> None:
+        """All rows of a panel, see `Code.across`, that is transposed first."""
+        line = VECTOR * self.most
+        b.to_lines(self.scratch, line, column, self.given["n"], vectors)
+        self._rows(a, self.scratch, self.code.int(line), column, vectors, tail)
 
     def _panel(self, a: ir.Value, b: ir.Value, column: ir.Value, vectors: int, tail: ir.Value | None) -> None:
         """All rows of a panel, see `Code.across`."""
-        code, given = self.code, self.given
-        offset = code.times(column, FLOAT)
-        mask = None if tail is None else code.first_lanes(tail)
-        if self.product.transposed:
-            lines = code.int((vectors - 1) * LANES)
-            lines = code.at(lines, code.int(LANES) if tail is None else tail)
-            self._transpose(code.at(b, code.times(given["b_row"], column)), lines, vectors)
-            panel, step = self.scratch, code.int(VECTOR * self.most)
-        else:
-            panel, step = code.at(b, offset), given["b_row"]
-        row = code.int(0)
+        panel = self.code.at(b, self.code.times(column, FLOAT))
+        self._rows(a, panel, self.given["b_row"], column, vectors, tail)
+
+    def _rows(
+        self,
+        a: ir.Value,
+        panel: ir.Value,
+        step: ir.Value,
+        column: ir.Value,
+        vectors: int,
+        tail: ir.Value | None,
+    ) -> None:
+        """All rows of a panel that begins there, from line to line `step` bytes."""
+        code, lanes, offset = self.code, [LANES] * vectors, self.code.times(column, FLOAT)
+        if tail is None:
+            self._tiles(a, panel, step, offset, lanes, None)
+            return
+        mask = code.first_lanes(tail)
+        # half a vector at the end, if that will do, takes half a step where registers are shorter or a whole one takes two: 100 columns are 6.5
+        with code.builder.if_else(code.builder.icmp_signed("<=", tail, code.int(HALF))) as (few, many):
+            with few:
+                self._tiles(a, panel, step, offset, [*lanes[1:], HALF], mask)
+            with many:
+                self._tiles(a, panel, step, offset, lanes, mask)
+
+    def _tiles(
+        self,
+        a: ir.Value,
+        panel: ir.Value,
+        step: ir.Value,
+        offset: ir.Value,
+        lanes: list[int],
+        mask: ir.Value | None,
+    ) -> None:
+        """The same, with so many lanes side by side; mask: those of the last vector that there are; offset: bytes to the right."""
+        code, given, row = self.code, self.given, self.code.int(0)
+        together = max(1, _HELD // len(lanes))
         for rows in self.product.rows:
             with code.counting(row, given["m"], rows) as first:
                 numbers = [code.at(first, code.int(i)) for i in range(rows)]
                 start = [code.at(a, code.times(given["a_row"], i)) for i in numbers]
-                sums = self._sums(start, panel, step, vectors, None if self.product.transposed else mask)
-                for i, line in zip(numbers, sums, strict=True):
-                    self._finish(line, code.times(self.row_bytes, i), offset, mask)
+                sums = self._sums(start, panel, step, lanes, None if self.product.transposed else mask)
+                for i in range(0, rows, together):
+                    self._finish(sums[i : i + together], numbers[i : i + together], offset, mask)
             row = code.counted
 
     def _sums(
-        self, a: list[ir.Value], b: ir.Value, step: ir.Value, vectors: int, mask: ir.Value | None
+        self, a: list[ir.Value], b: ir.Value, step: ir.Value, lanes: list[int], mask: ir.Value | None
     ) -> list[list[Vector]]:
-        """The sums over k of a tile: rows that begin at `a`, vectors from `b` on, from line to line `step` bytes."""
-        code, given = self.code, self.given
-        zero = code.vector(0).value
-        starts = [code.int(0), b, *[zero] * (len(a) * vectors)]
-        with code.repeating(given["k"], starts) as (at, following):
+        """The sums over k of a tile: rows that begin at `a`, vectors from `b` on."""
+        code, given, vectors = self.code, self.given, len(lanes)
+        if mask is not None:
+            mask = code.first(lanes[-1], mask)
+        masks = [*[None] * (vectors - 1), mask]
+        zeros = [code.first(count, code.vector(0).value) for count in lanes]
+        with code.repeating(given["k"], [code.int(0), b, *zeros * len(a)]) as (at, following):
             at_a, at_b, *flat = at
-            masks = [*[None] * (vectors - 1), mask]
-            line = [code.load(code.at(at_b, code.int(VECTOR * j)), masks[j]) for j in range(vectors)]
+            line = [
+                code.load(code.at(at_b, code.int(VECTOR * j)), masks[j], count)
+                for j, count in enumerate(lanes)
+            ]
             following += [code.at(at_a, given["a_column"]), code.at(at_b, step)]
             for i, start in enumerate(a):
-                number = code.number(code.at(start, at_a))
-                sums = [Vector(code, value) for value in flat[i * vectors : (i + 1) * vectors]]
-                following += [
-                    code.intrinsic("fma", number, b, c).value for b, c in zip(line, sums, strict=True)
-                ]
-        return [
-            [Vector(code, value) for value in flat[i * vectors : (i + 1) * vectors]] for i in range(len(a))
-        ]
+                number = code.number(code.at(start, at_a)).value
+                for b_, c in zip(line, flat[i * vectors : (i + 1) * vectors], strict=True):
+                    same = Vector(code, code.first(c.type.count, number))
+                    following.append(code.intrinsic("fma", same, b_, Vector(code, c)).value)
+        whole = [Vector(code, code.first(LANES, value)) for value in flat]
+        return [whole[i * vectors : (i + 1) * vectors] for i in range(len(a))]
 
-    def _finish(self, line: list[Vector], row: ir.Value, offset: ir.Value, mask: ir.Value | None) -> None:
-        """Hand the sums of a row of a tile to what becomes of them; `row` and `offset`: bytes down and right."""
-        code = self.code
-        for j, found in enumerate(line):
-            column = code.at(offset, code.int(VECTOR * j))
-            operands = [code.at(start, row, column) for start in self.starts]
-            last = mask if j == len(line) - 1 else None
-            self.product.end(code, found, Place(operands, column, self.beside, self.numbers, last))
-
-    def _transpose(self, source: ir.Value, rows: ir.Value, vectors: int) -> None:
-        """`rows` rows of k floats at `source` become k lines of the scratch, LANES x LANES at a time."""
-        code, given = self.code, self.given
-        line = code.int(VECTOR * self.most)
-        blocks = code.builder.sdiv(code.at(given["k"], code.int(LANES - 1)), code.int(LANES))
-        with (
-            code.counting(code.int(0), blocks, 1) as block,
-            code.counting(code.int(0), code.int(vectors), 1) as j,
-        ):
-            first = code.times(block, LANES)
-            mask = code.first_lanes(code.builder.sub(given["k"], first))
-            read = []
-            for i in range(LANES):
-                row = code.at(code.times(j, LANES), code.int(i))
-                address = code.at(source, code.times(given["b_row"], row), code.times(first, FLOAT))
-                there = code.builder.icmp_signed("<", row, rows)
-                read.append(code.load(address, code.only_if(there, mask)))
-            for i, vector in enumerate(_transposed(code, read)):
-                to = code.times(code.at(first, code.int(i)), line)
-                code.store(vector, code.at(self.scratch, to, code.times(j, VECTOR)))
-
-
-def _transposed(code: Code, rows: list[Vector]) -> list[Vector]:
-    """LANES vectors as the columns of what they were the rows of: blocks off the diagonal change places, then those within blocks."""
-    size = LANES // 2
-    while size:
-        for i in range(LANES):
-            if not i & size:
-                a, b = rows[i], rows[i + size]
-                low = [lane if not lane & size else LANES + lane - size for lane in range(LANES)]
-                high = [lane + size if not lane & size else LANES + lane for lane in range(LANES)]
-                rows[i], rows[i + size] = code.shuffled(a, b, low), code.shuffled(a, b, high)
-        size //= 2
-    return rows
+    def _finish(
+        self, lines: list[list[Vector]], rows: list[ir.Value], offset: ir.Value, mask: ir.Value | None
+    ) -> None:
+        """Hand the sums of rows of a tile to what becomes of them; `offset`: bytes to the right."""
+        code, made = self.code, []
+        for line, row in zip(lines, rows, strict=True):
+            for j, found in enumerate(line):
+                column = code.at(offset, code.int(VECTOR * j))
+                operands = [code.at(start, code.times(self.row_bytes, row), column) for start in self.starts]
+                last = mask if j == len(line) - 1 else None
+                place = Place(operands, column, self.beside, self.numbers, last)
+                made.append((place, self.product.end(code, found, place)))
+        # all is read before any is written: a load behind a masked store, which seems to reach into the next row, waits until that is done
+        for place, vectors in made:
+            place.store(code, vectors)

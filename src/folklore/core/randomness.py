@@ -32,8 +32,13 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
 def permutation(seed: int, purpose: str, n: int, index: int = 0) -> np.ndarray:
     """A random order of n items, int64 (n,); `index` separates the epochs."""
     words = philox(seed, f"{purpose}/{index}").random_raw(n)
-    # not stable, which takes three times as long: two of 60,000 words are alike once in ten billion orders
-    return np.argsort(words)
+    # the order of the words; their last bits give way to their places, for to sort takes less than to argsort does: 4,096 words 87 us for 119
+    place = np.uint64(2 ** max(n - 1, 0).bit_length() - 1)
+    words &= ~place
+    words |= np.arange(n, dtype=np.uint64)
+    words.sort()
+    words &= place
+    return words.view(np.int64)
 
 
 def uint16_block(seed: int, purpose: str, step: int, steps: int, per_step: int) -> np.ndarray:

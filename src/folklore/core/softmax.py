@@ -15,6 +15,7 @@ from folklore.core.elementary import INTS, chosen, exponential, logarithm, selec
 from folklore.core.machine_code import FLOAT, INTEGER, LANES, Code, Compiled, Vector, compiled
 
 _INT = ir.IntType(32)
+_AT_ONCE = 8  # rows that are read before any is written: a load behind a masked store waits for it
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,26 @@ def cross_entropy_part() -> Compiled:
         logits, labels, loss = _starts(code, run, rows, classes, *first)
         share, mask = 1 / code.whole(rows), code.first_lanes(classes)
         one, zero = code.vector(1), code.vector(0)
-        with code.repeating(rows, [logits, labels, zero.value]) as (at, following):
-            row, label_at, total = at
-            found = _row(code, row, label_at, mask)
-            slopes = found.weights / found.whole - chosen(found.right, one, zero)
-            code.store(slopes * share, row, mask)
-            following += [code.at(row, code.times(classes, FLOAT)), code.at(label_at, code.int(INTEGER))]
-            following.append((Vector(code, total) + found.loss).value)
-        code.store(Vector(code, total) * share, loss, code.first_lanes(code.int(1)))
+        left, size, at = rows, code.times(classes, FLOAT), [logits, labels, zero.value]
+        for together in (_AT_ONCE, 1):
+            times = code.builder.sdiv(left, code.int(together))
+            with code.repeating(times, at) as (at, following):
+                row, label_at, total = at
+                places = [code.at(row, code.times(size, i)) for i in range(together)]
+                found = [
+                    _row(code, place, code.at(label_at, code.int(INTEGER * i)), mask)
+                    for i, place in enumerate(places)
+                ]
+                for place, each in zip(places, found, strict=True):
+                    slopes = each.weights / each.whole - chosen(each.right, one, zero)
+                    code.store(slopes * share, place, mask)
+                following += [
+                    code.at(row, code.times(size, together)),
+                    code.at(label_at, code.int(INTEGER * together)),
+                ]
+                following.append(sum((each.loss for each in found), Vector(code, total)).value)
+            left = code.minus(left, code.times(times, together))
+        code.store(Vector(code, at[2]) * share, loss, code.first_lanes(code.int(1)))
 
     return compiled(write, 6)
 

@@ -173,14 +173,12 @@ def update_product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
     """The gradient, and what the level makes of a parameter and its state, the operands, by it; ROW: of a bias."""
     names, bases = slots(level), _bases(level) or ()
 
-    def end(code: Code, found: Vector, place: Place) -> None:
+    def end(code: Code, found: Vector, place: Place) -> list[Vector]:
         numbers, w, *state = place.numbers, *(place.load(code, i) for i in range(1 + len(names)))
         t = _Elapsed(dict(zip(bases, numbers[_POWERS:], strict=True)))
         # decay w + g: rounded twice, as tensors are; a decay of 0 adds nothing to a weight that is finite
         g = numbers[_DECAY] * w + found
-        new = level(w, g, numbers[_LR], numbers[_MOMENTUM], t, **dict(zip(names, state, strict=True)))
-        for i, vector in enumerate(new):
-            place.store(code, i, vector)
+        return [*level(w, g, numbers[_LR], numbers[_MOMENTUM], t, **dict(zip(names, state, strict=True)))]
 
     return Product(end, operands=1 + len(names), numbers=_POWERS + len(bases), rows=rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -133,7 +133,8 @@ class Tracker:
                 if progress is not None:
                     progress(new, len(fresh))
             retagged = self._retag(rows.values())
-            self._prepared(studies)
+            with self._journal.locked():
+                self._describe(studies, places)
         return Counts(new, retagged, len(rows) - new - retagged)
 
     def attach(self, study: str, verdicts: Sequence[Mapping[str, Any]], files: Iterable[Path]) -> int:
@@ -181,8 +182,7 @@ class Tracker:
             known = self._experiments()
             places = {name: self._place(self._experiment(card, known)) for name, card in studies.items()}
             self._recover(places)
-            for name, place in places.items():
-                self._describe(studies[name], place, places)
+            self._describe(studies, places)
         return places
 
     def _experiment(self, card: StudyCard, known: Mapping[str, Experiment]) -> Experiment:
@@ -233,21 +233,32 @@ class Tracker:
         tags = {"folklore.parent": study, "mlflow.source.name": "folklore"}
         return self._client.create_run(experiment, tags=tags, run_name=f"{study} · verdicts and report")
 
-    def _describe(self, card: StudyCard, place: _Place, places: Mapping[str, _Place]) -> None:
-        """Name the experiment after its claims; describe it, with links to its runs that live elsewhere."""
-        elsewhere = Counter(
-            entry.study
-            for entry in self._journal.runs.values()
-            if entry.study != card.name and card.name in entry.tags["studies"].split(",")
-        )
+    def _describe(self, studies: Mapping[str, StudyCard], places: Mapping[str, _Place]) -> None:
+        """Name every study's experiment after its claims; describe it, with links to its runs that live elsewhere."""
+        elsewhere: dict[str, Counter[str]] = defaultdict(Counter)
+        for entry in self._journal.runs.values():
+            for study in filter(None, entry.tags["studies"].split(",")):
+                if study != entry.study:
+                    elsewhere[study][entry.study] += 1
+        known = self._experiments()
+        for name in places:
+            self._describe_one(studies[name], known[name], places, elsewhere[name])
+
+    def _describe_one(
+        self,
+        card: StudyCard,
+        experiment: Experiment,
+        places: Mapping[str, _Place],
+        elsewhere: Mapping[str, int],
+    ) -> None:
         links = [_shared_note(card.name, places[home], n) for home, n in elsewhere.items() if home in places]
         claims = "Claims: " + ", ".join(f"`{claim}`" for claim in card.claims) if card.claims else ""
-        table = f"All its runs: [{VIEW}]({_link(place.experiment)}&viewStateShareKey=folklore)."
+        table = f"All its runs: [{VIEW}]({_link(experiment)}&viewStateShareKey=folklore)."
         note = "\n\n".join(filter(None, [card.title, card.description, claims, table, *links]))
-        if place.experiment.name != card.label:
-            self._client.rename_experiment(place.experiment.experiment_id, card.label)
+        if experiment.name != card.label:
+            self._client.rename_experiment(experiment.experiment_id, card.label)
         tags = {"folklore.claims": ",".join(card.claims), "mlflow.note.content": note}
-        self._tag_experiment(place.experiment, tags)
+        self._tag_experiment(experiment, tags)
 
     def _tag_experiment(self, experiment: Experiment, tags: Mapping[str, str]) -> None:
         for name, value in tags.items():
