@@ -256,7 +256,11 @@ def batches_of(runs: Sequence[Run]):
     for step in range(one.updates):
         (x, y), now = batches.block(step, 1), draws.at(step, 1)
         factors = drop(now, one.batch_size, anatomy)
-        yield augment(x, now)[0], y[0], {site: f[0] for site, f in factors.items() if f is not None}
+        yield (
+            augment(x.tensor, now)[0],
+            y[0],
+            {site: f.tensor[0] for site, f in factors.items() if f is not None},
+        )
 
 
 def of_run(factors: Factors, r: int) -> Factors:

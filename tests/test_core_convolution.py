@@ -81,10 +81,10 @@ def batches_of(run: Run) -> Iterator[tuple[Tensor, Tensor, dict[int, Tensor]]]:
     for t in range(run.updates):
         x, y = batches.block(t, 1)
         sites = lookup.function(masks, run.mask)(draws.at(t, 1), run.batch_size, anatomy)
-        factors = {i: f[0, 0] for (_, i), f in sites.items() if f is not None}
+        factors = {i: f.tensor[0, 0] for (_, i), f in sites.items() if f is not None}
         if "cnn" in run.model:
             factors = {i: f.unflatten(0, (run.batch_size, -1)).mT for i, f in factors.items()}
-        yield x[0, 0], y[0, 0], factors
+        yield x.tensor[0, 0], y[0, 0], factors
 
 
 @pytest.mark.parametrize("mask", ["units", "channels"])
@@ -177,7 +177,7 @@ def test_every_piece_of_a_maxout_unit_gets_the_skip(model: str) -> None:
 def channels(rates: list[float], seeds: list[int], steps: int = 30) -> Tensor:
     """Factors (S, R, B, positions, C) of 8 rows at 5 positions of 12 channels."""
     draws = Draws(seeds, rates, CPU).at(0, steps)
-    return masks.channels(draws, 8, Anatomy((), (), ((5, 12),)))["unit", 0].unflatten(2, (8, 5))
+    return masks.channels(draws, 8, Anatomy((), (), ((5, 12),)))["unit", 0].tensor.unflatten(2, (8, 5))
 
 
 def test_a_channel_is_dropped_at_all_positions_or_at_none() -> None:
@@ -197,7 +197,9 @@ def test_channels_do_not_depend_on_the_neighbour() -> None:
 
 def test_without_positions_a_channel_is_a_unit() -> None:
     draws, anatomy = Draws([1], [0.5], CPU).at(3, 2), Anatomy((), (), ((1, 7),))
-    assert torch.equal(*(level(draws, 4, anatomy)["unit", 0] for level in (masks.units, masks.channels)))
+    assert torch.equal(
+        *(level(draws, 4, anatomy)["unit", 0].tensor for level in (masks.units, masks.channels))
+    )
 
 
 def test_the_models_are_those_tested_here() -> None:

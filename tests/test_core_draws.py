@@ -29,7 +29,7 @@ def dropped(
     anatomy = Anatomy((), (), ((1, width),) * layers)
     found = masks.units(Draws(seeds, rates, CPU).at(step, steps), rows, anatomy)
     factors = [found["unit", i] for i in range(layers)]
-    return None if factors[0] is None else torch.stack(factors, dim=1)
+    return None if factors[0] is None else torch.stack([factor.tensor for factor in factors], dim=1)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.2, 0.5, 0.9])
@@ -88,7 +88,7 @@ def test_compiled_factors_are_numpys_words_at_the_threshold(seeds, rates, step, 
     rates = [*rates[: len(seeds) - 1], 0.5]
     draws = Draws(seeds, rates, CPU).at(step, steps)
     found = draws.keep("dropout/1", shape)
-    assert torch.equal(found, draws._sent("dropout/1", shape, True))
+    assert torch.equal(found, draws.kept("dropout/1", shape).sent())
     for r, (seed, rate) in enumerate(zip(seeds, rates, strict=True)):
         words = uint16_block(seed, "dropout/1", step, steps, shape[0] * shape[1]).reshape(steps, *shape)
         threshold = round(rate * 2**16)
@@ -129,7 +129,7 @@ def epoch_of(batches: Batches, epoch: int) -> np.ndarray:
     """Row numbers (R, n) of an epoch, in order."""
     steps = batches.steps_per_epoch
     x, y = batches.block(epoch * steps, steps)
-    assert torch.equal(x[..., 0].long(), y)
+    assert torch.equal(x.tensor[..., 0].long(), y)
     return y.transpose(0, 1).flatten(1).numpy()
 
 
@@ -172,7 +172,7 @@ def test_the_length_of_a_block_cannot_change_batches(seed, first, left, right) -
     batches = indexed([seed, seed + 1], 51, 3)
     whole, _ = batches.block(first, left + right)
     parts = [batches.block(first, left)[0], batches.block(first + left, right)[0]]
-    assert torch.equal(whole, torch.cat(parts))
+    assert torch.equal(whole.tensor, torch.cat([part.tensor for part in parts]))
 
 
 def test_the_incomplete_batch_of_an_epoch_is_dropped() -> None:

@@ -33,7 +33,11 @@ SHAPES = {
 
 
 def drawn(mask: str, steps: int, rates: tuple[float, ...] = (RATE, 0.5)) -> dict:
-    return getattr(masks, mask)(Draws([3, 4], rates, CPU).at(0, steps), ROWS, ANATOMY)
+    return tensors(getattr(masks, mask)(Draws([3, 4], rates, CPU).at(0, steps), ROWS, ANATOMY))
+
+
+def tensors(sources: dict) -> dict:
+    return {site: None if source is None else source.tensor for site, source in sources.items()}
 
 
 @pytest.mark.parametrize("mask", SHAPES)
@@ -55,7 +59,7 @@ def test_a_frozen_mask_stays_and_the_others_do_not() -> None:
     for mask in SHAPES:
         same = all((factor == factor[:1]).all() for factor in drawn(mask, 5).values())
         assert same == (mask == "frozen")
-    ahead = masks.frozen(Draws([3, 4], (RATE, 0.5), CPU).at(900, 1), ROWS, ANATOMY)
+    ahead = tensors(masks.frozen(Draws([3, 4], (RATE, 0.5), CPU).at(900, 1), ROWS, ANATOMY))
     assert all(torch.equal(ahead[site][0], factor[0]) for site, factor in drawn("frozen", 1).items())
 
 
@@ -78,7 +82,8 @@ def trained(**changes: object) -> Stack:
 def test_a_thinned_net_is_the_one_that_was_trained() -> None:
     """Scores of the procedure's net are those of the whole net with the frozen mask on its units; it has less to it."""
     thinned, whole = (trained(mask="frozen", procedure=name) for name in ("thinned", "once"))
-    factors = {site: f[0] for site, f in masks.frozen(whole.draws.at(0, 1), 16, whole.layout.anatomy).items()}
+    drawn = tensors(masks.frozen(whole.draws.at(0, 1), 16, whole.layout.anatomy))
+    factors = {site: f[0] for site, f in drawn.items()}
     x = torch.from_numpy(DATA.test_x).expand(3, -1, -1)
     with_mask = Pass(whole.layout, whole.parameters, factors, training=False).logits(x)
     alone = Pass(thinned.layout, thinned.parameters, {}, training=False).logits(x)

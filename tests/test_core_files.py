@@ -130,7 +130,7 @@ def test_every_place_of_a_model_can_be_dropped(model: str) -> None:
     net, draws = initial(layout, ["glorot_normal"] * 2, [1, 2], CPU), Draws([1, 2], [0.5, 0.5], CPU)
     drawn = masks.units(draws.at(0, 1), 6, layout.anatomy)
     assert len(drawn) == len(layout.anatomy.dropped) > 0
-    kept = {site: torch.ones_like(factor[0]) for site, factor in drawn.items()}
+    kept = {site: torch.ones_like(factor.tensor[0]) for site, factor in drawn.items()}
     x = torch.rand(2, 6, INPUTS, generator=torch.Generator().manual_seed(0))
     whole = Pass(layout, net, kept, training=True).logits(x)
     for site in kept:

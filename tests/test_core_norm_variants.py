@@ -106,14 +106,14 @@ def test_noise_is_uniform_and_of_the_stated_size(level, rows: int) -> None:
     found = level(Draws([1, 2], [0.0, 0.0], CPU).at(0, 40), 16, anatomy, amount=30)
     for i in range(2):
         for site, middle in (("scale", 1.0), ("shift", 0.0)):
-            drawn = found[site, i]
+            drawn = found[site, i].tensor
             assert drawn.shape == (40, 2, rows, 50)
             assert (drawn - middle).abs().max() <= 0.3
             error = 0.3 / 3**0.5 / drawn.numel() ** 0.5
             assert abs(drawn.mean().item() - middle) < 5 * error
             assert drawn.std().item() == pytest.approx(0.3 / 3**0.5, rel=0.05)
-    assert not torch.equal(found["scale", 0], found["shift", 0] + 1)
-    assert not torch.equal(found["shift", 0], found["shift", 1])
+    assert not torch.equal(found["scale", 0].tensor, found["shift", 0].tensor + 1)
+    assert not torch.equal(found["shift", 0].tensor, found["shift", 1].tensor)
 
 
 # --- procedures -----------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_the_ratio_of_one_sgd_update_is_rate_times_gradient_over_weights() -> No
     start = [w.double() for w in weights(before)]
     leaves = [w.detach().clone().requires_grad_() for w in before.parameters.weights]
     net = replace(before.parameters, weights=leaves)
-    logits = forward(before.layout, net, x[0])
+    logits = forward(before.layout, net, x.tensor[0])
     loss = (
         torch.nn.functional.cross_entropy(logits.flatten(0, 1), y[0].flatten(), reduction="sum")
         / BASE.batch_size
@@ -116,7 +116,7 @@ def test_labels_that_are_shuffled_apart_stay_those_of_the_batch() -> None:
     plain = stack_of(n_train=96).batches
     shuffled = mislabelled.Mislabelled(plain.x, plain.y, plain.seeds, 96, 16)
     (x, y), (other_x, other_y) = plain.block(6, 5), shuffled.block(6, 5)
-    assert torch.equal(x, other_x)
+    assert torch.equal(x.tensor, other_x.tensor)
     assert torch.equal(y.sort(dim=2).values, other_y.sort(dim=2).values)
     assert not torch.equal(y, other_y)
     parts = [shuffled.block(6, 2)[1], shuffled.block(8, 3)[1]]

@@ -75,7 +75,7 @@ def test_transfer_trains_the_last_layers_of_a_net_from_the_source(further: int) 
         fresh  # the first update finds the source's hidden layers and a fresh output
     )
     x, y = stack.batches.block(0, 1)
-    close(cross_entropy(forward(source.layout, as_fresh(source), x[0]), y[0]), stack.losses[0], 1e-5)
+    close(cross_entropy(forward(source.layout, as_fresh(source), x.tensor[0]), y[0]), stack.losses[0], 1e-5)
     assert (stack.parameters.weights[-1] != fresh).any()
 
 
@@ -101,7 +101,7 @@ def test_the_autoencoder_is_that_of_torch() -> None:
     net = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
     optimizer, errors = torch.optim.Adam(net.parameters(), lr=autoencoder.RATE), []
     for t in range(4):
-        x, _ = twin.batches.block(t, 1)
+        x = twin.batches.block(t, 1)[0].tensor
         noise = twin.draws.at(t, 1).uniform("noise", (32, INPUTS))
         clean = x[0, 0]
         difference = net(clean * (noise[0, 0] > autoencoder.ZEROED)) - clean

@@ -134,7 +134,8 @@ def scoring(run: Run) -> float:
 
 def is_traced(run: Run) -> bool:
     """Whether the updates are most likely made by one compiled list of calls; see `folklore.core.traces`."""
-    return run.model in _TRACED and run.norm in ("none", "batch", "layer") and run.mask != "weights"
+    known = run.model in _TRACED and run.norm in ("none", "batch", "layer")
+    return known and not (run.mask == "weights" and _steps(run))
 
 
 def _step(run: Run) -> float:

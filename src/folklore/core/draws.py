@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from folklore.core import kept
 from folklore.core.ahead import mapped, sent
+from folklore.core.kept import Kept
 from folklore.core.randomness import uint16_block
 
 _LEVELS = 1 << 16
@@ -38,42 +38,27 @@ class Draws:
 
         `fresh` false: every update has the draws of the first.
         """
+        found = self.kept(purpose, shape, fresh=fresh)
+        return None if found is None else found.tensor
+
+    def kept(self, purpose: str, shape: tuple[int, ...], *, fresh: bool = True) -> Kept | None:
+        """The same, drawn when they are wanted."""
         if not self.drops:
             return None
-        step, steps = self._updates(fresh)
-        if self.device.type == "cpu":
-            found = kept.factors(self.seeds, purpose, step, steps, shape, self.thresholds, self.scales)
-        else:
-            found = self._sent(purpose, shape, fresh)
-        return found if fresh else found.expand(self.steps, *found.shape[1:])
-
-    def _sent(self, purpose: str, shape: tuple[int, ...], fresh: bool) -> Tensor:
-        """Drawn by all cores; a byte travels for a factor, not four."""
-        keep = np.empty((self._updates(fresh)[1], len(self.seeds), *shape), dtype=np.bool_)
-
-        def draw(r: int, seed: int, threshold: int) -> None:
-            if threshold:
-                np.greater_equal(self._words(seed, purpose, shape, fresh), threshold, out=keep[:, r])
-            else:  # a run that drops nothing needs no draws: its own counter stream is nobody else's
-                keep[:, r] = True
-
-        mapped(draw, range(len(self.seeds)), self.seeds, self.thresholds, device=self.device)
-        factors = sent(keep, self.device).to(torch.float32)
-        return factors.mul_(self.scales.view(1, -1, *[1] * len(shape)))
+        first = self.step if fresh else 0
+        return Kept(
+            purpose, shape, tuple(self.seeds), tuple(self.thresholds), self.scales, first, self.steps, fresh
+        )
 
     def uniform(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
         """Numbers above 0 and below 1, in steps of 2^-16."""
-        words = mapped(lambda seed: self._words(seed, purpose, shape, True), self.seeds, device=self.device)
+        words = mapped(lambda seed: self._words(seed, purpose, shape), self.seeds, device=self.device)
         return sent((np.stack(words, axis=1).astype(np.float32) + 0.5) / _LEVELS, self.device)
 
     def normal(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
         """Standard normal numbers, by the quantile function; none is beyond 4.2."""
         return torch.special.ndtri(self.uniform(purpose, shape))
 
-    def _words(self, seed: int, purpose: str, shape: tuple[int, ...], fresh: bool) -> np.ndarray:
-        step, steps = self._updates(fresh)
-        return uint16_block(seed, purpose, step, steps, int(np.prod(shape))).reshape(steps, *shape)
-
-    def _updates(self, fresh: bool) -> tuple[int, int]:
-        """The first of the updates to draw for, and how many there are."""
-        return (self.step, self.steps) if fresh else (0, 1)
+    def _words(self, seed: int, purpose: str, shape: tuple[int, ...]) -> np.ndarray:
+        words = uint16_block(seed, purpose, self.step, self.steps, int(np.prod(shape)))
+        return words.reshape(self.steps, *shape)

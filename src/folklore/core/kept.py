@@ -6,16 +6,19 @@ NumPy draws as fast, but every run, site and block is then a dozen calls from Py
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from math import prod
 
 import numpy as np
 import torch
 from llvmlite import ir
 from torch import Tensor
 
-from folklore.core.calls import Calls, Spot, of_update
+from folklore.core.ahead import mapped, sent
+from folklore.core.calls import Calls, Matrix, Spot, of_update
 from folklore.core.machine_code import INTEGER, LANES, VECTOR, Code, Compiled, Vector, compiled
-from folklore.core.randomness import U16_PER_COUNTER, key_of
+from folklore.core.randomness import U16_PER_COUNTER, key_of, uint16_block
 
 # Philox 4x64 with ten rounds, Salmon et al. 2011: what words are multiplied by, and what the key grows by from round to round
 _ROUNDS = 10
@@ -24,27 +27,77 @@ _GROWTH = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
 _I16, _I32, _I64, _I128 = map(ir.IntType, (16, 32, 64, 128))
 
 
-def factors(
-    seeds: Sequence[int],
-    purpose: str,
-    step: int,
-    steps: int,
-    shape: tuple[int, ...],
-    thresholds: Sequence[int],
-    scales: Tensor,
-) -> Tensor:
-    """(S, R, *shape): 0 where a run's 16-bit draw is below its threshold, else its scale, of scales (R,)."""
-    found, count = torch.empty(steps, len(seeds), *shape), int(np.prod(shape))
-    counters = -(-count // U16_PER_COUNTER)
-    keys = np.stack([key_of(seed, purpose) for seed in seeds]).view(np.int64)
-    bits = scales.view(torch.int32).numpy().astype(np.int64)
-    # it must live until the calls are made, which know addresses only
-    of_runs = torch.from_numpy(np.column_stack([keys, np.asarray(thresholds, np.int64), bits]))
-    calls, out = Calls(), of_update(found.view(steps, len(seeds), 1, count)).spot
-    given = Spot(of_runs.data_ptr(), INTEGER * of_runs.shape[1])
-    calls.add(_factors_part(), count, Spot(step * counters, 0, counters), given, out)
-    calls.make(runs=len(seeds), updates=steps)
-    return found
+@dataclass(frozen=True)
+class Kept:
+    """Factors (S, R, *shape): 0 where a run's 16-bit draw is below its threshold, else its scale, of scales (R,).
+
+    Those of the updates first .. first + S - 1, or, if not `fresh`, of the first of them all the time.
+    """
+
+    purpose: str
+    own: tuple[int, ...]
+    seeds: tuple[int, ...]
+    thresholds: tuple[int, ...]
+    scales: Tensor
+    first: int
+    updates: int
+    fresh: bool
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size([self.updates, len(self.seeds), *self.own])
+
+    @cached_property
+    def tensor(self) -> Tensor:
+        drawn = replace(self, updates=self.updates if self.fresh else 1)
+        found = drawn._here() if self.scales.is_cpu else drawn.sent()
+        return found.expand(self.shape)
+
+    def cut(self, updates: slice) -> Kept:
+        start, stop, _ = updates.indices(self.updates)
+        return replace(self, first=self.first + start * self.fresh, updates=stop - start)
+
+    def in_registers(self) -> bool:
+        return self.scales.is_cpu
+
+    def written(self, calls: Calls) -> Matrix:
+        found = calls.scratch(*self.own)
+        self._draw(calls, found.spot)
+        return found
+
+    def _here(self) -> Tensor:
+        found, calls = torch.empty(self.shape), Calls()
+        self._draw(calls, of_update(found.view(self.updates, len(self.seeds), 1, -1)).spot)
+        calls.make(runs=len(self.seeds), updates=self.updates)
+        return found
+
+    def _draw(self, calls: Calls, out: Spot) -> None:
+        count = prod(self.own)
+        counters = -(-count // U16_PER_COUNTER)
+        begin = Spot(self.first * counters, 0, counters * self.fresh)
+        given = Spot(self._of_runs.data_ptr(), INTEGER * self._of_runs.shape[1])
+        calls.add(_factors_part(), count, begin, given, out)
+
+    @cached_property
+    def _of_runs(self) -> Tensor:
+        """Of each run the two words of its key, its threshold and the bits of its scale."""
+        keys = np.stack([key_of(seed, self.purpose) for seed in self.seeds]).view(np.int64)
+        bits = self.scales.view(torch.int32).numpy().astype(np.int64)
+        return torch.from_numpy(np.column_stack([keys, np.asarray(self.thresholds, np.int64), bits]))
+
+    def sent(self) -> Tensor:
+        """To another device: drawn by all cores; a byte travels for a factor, not four."""
+        keep, device = np.empty(self.shape, dtype=np.bool_), self.scales.device
+
+        def draw(r: int, seed: int, threshold: int) -> None:
+            if threshold:
+                words = uint16_block(seed, self.purpose, self.first, self.updates, prod(self.own))
+                np.greater_equal(words.reshape(-1, *self.own), threshold, out=keep[:, r])
+            else:  # a run that drops nothing needs no draws: its own counter stream is nobody else's
+                keep[:, r] = True
+
+        mapped(draw, range(len(self.seeds)), self.seeds, self.thresholds, device=device)
+        return sent(keep, device).to(torch.float32).mul_(self.scales.view(1, -1, *[1] * len(self.own)))
 
 
 @cache

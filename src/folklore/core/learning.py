@@ -13,7 +13,7 @@ from folklore.core.affine import GRADIENT, TOTAL
 from folklore.core.blocks import Block
 from folklore.core.calls import Calls, Matrix, Spot, of_run, of_update
 from folklore.core.clipping import scale_part, squares_part
-from folklore.core.elementwise import softening_part
+from folklore.core.elementwise import softening_part, times_part
 from folklore.core.machine_code import FLOAT
 from folklore.core.networks import Parameters
 from folklore.core.products import ROW, Product
@@ -69,9 +69,9 @@ class Learning:
     def waits(self) -> bool:
         return self.rule.clips
 
-    def layer(self, i: int, inputs: Matrix, slopes: Matrix) -> None:
-        """Weights and bias of layer i, by its inputs and the slopes of what it makes of them."""
-        self._learn(i, GRADIENT, inputs.turned, slopes)
+    def layer(self, i: int, inputs: Matrix, slopes: Matrix, mask: Matrix | None = None) -> None:
+        """Weights and bias of layer i, by its inputs and the slopes of what it makes of them; mask: what the weights were multiplied by."""
+        self._learn(i, GRADIENT, inputs.turned, slopes, mask)
         self._learn(self.layers + i, TOTAL, _ones(slopes.height), slopes)
 
     def norm(self, place: int) -> tuple[list[Matrix], list[Matrix]]:
@@ -101,12 +101,19 @@ class Learning:
         for number, g in gradients:
             self._update_by(number, g, scale)
 
-    def _learn(self, number: int, gradient: Product, a: Matrix, slopes: Matrix) -> None:
-        """By the product of a and slopes."""
-        if self.waits:
+    def _learn(
+        self, number: int, gradient: Product, a: Matrix, slopes: Matrix, mask: Matrix | None = None
+    ) -> None:
+        """By the product of a and slopes; a masked weight has the gradient that its mask lets through."""
+        if self.waits or mask is not None:
             g = self.calls.scratch(a.height, slopes.width)
             self.calls.product(gradient, a, slopes, [g])
-            self.waiting[number] = g
+            if mask is not None:
+                self.calls.add(times_part(), g.height, g.width, g, mask.spot, mask.row, g)
+            if self.waits:
+                self.waiting[number] = g
+            else:
+                self._update_by(number, g, _ones(1))
             return
         update = update_product(self.level, gradient.rows)
         self.calls.product(update, a, slopes, self.tensors[number], beside=self._numbers(number))

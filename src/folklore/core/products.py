@@ -40,8 +40,8 @@ ROW = (1,)  # of what is one row, as a bias is
 # of tiles one vector wide, where there are no more rows. Slopes of 2 and 8 rows back through 100 x 100 take a Zen 4 1.0 and 1.8 us, and 1.3 and 2.4
 # by lines of a scratch
 _FEW = (8, 4, 2, 1)
-# vectors of a tile that are made before any is stored: with 1, 4, 6, 12, 24 an update of 100 x 10 by 2 rows takes 1.04, .43, .29, .27, .29 us, and one
-# of 100 x 100 .95, .95, .93, .97, 1.23
+# vectors of a tile that are made before any is stored: with 1, 4, 6, 12, 24 an update of 100 x 10 by 2 rows takes 1.04, .43, .29, .27, .29 us,
+# and one of 100 x 100 .95, .95, .93, .97, 1.23
 _HELD = 6
 _ARGUMENTS = ("a", "a_run", "a_row", "a_column", "b", "b_run", "b_row", "m", "k", "n", "beside", "beside_run")
 

@@ -29,13 +29,16 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
     return np.random.Generator(philox(seed, purpose))
 
 
-def permutation(seed: int, purpose: str, n: int, index: int = 0) -> np.ndarray:
-    """A random order of n items, int64 (n,); `index` separates the epochs."""
+def permutation(seed: int, purpose: str, n: int, index: int = 0, first: int | None = None) -> np.ndarray:
+    """A random order of n items, int64 (n,), or the first of them only; `index` separates the epochs."""
     words = philox(seed, f"{purpose}/{index}").random_raw(n)
     # the order of the words; their last bits give way to their places, for to sort takes less than to argsort does: 4,096 words 87 us for 119
     place = np.uint64(2 ** max(n - 1, 0).bit_length() - 1)
     words &= ~place
     words |= np.arange(n, dtype=np.uint64)
+    if first is not None and first < n:
+        words.partition(first)
+        words = words[:first]
     words.sort()
     words &= place
     return words.view(np.int64)

@@ -71,8 +71,8 @@ class _Inputs:
     def __init__(self, block: Block, room: int) -> None:
         self.sites = list(block.factors)
         self.tensors = [tensor.new_zeros(room, *tensor.shape[1:]) for tensor in _tensors(block)]
-        self.at = torch.zeros(1, dtype=torch.int64, device=block.x.device)
-        self.losses = torch.zeros(room, block.y.shape[1], device=block.x.device)
+        self.at = torch.zeros(1, dtype=torch.int64, device=block.y.device)
+        self.losses = torch.zeros(room, block.y.shape[1], device=block.y.device)
 
     def take(self, block: Block) -> None:
         """A block that there is room for."""
@@ -91,10 +91,10 @@ def as_graph(update: Update) -> Update:
 
 def _tensors(block: Block) -> list[Tensor]:
     """x, y, factors, the schedule's factors (S,) and the numbers of the updates (S,)."""
-    device, last = block.x.device, block.first + len(block)
+    device, last = block.y.device, block.first + len(block)
     rates = torch.tensor(block.rates, dtype=torch.float32).to(device)
     numbers = torch.arange(block.first, last, dtype=torch.float64, device=device)
-    return [block.x, block.y, *block.factors.values(), rates, numbers]
+    return [block.x.tensor, block.y, *(factor.tensor for factor in block.factors.values()), rates, numbers]
 
 
 def _written(parameters: Parameters, state: State) -> list[Tensor]:
@@ -106,7 +106,7 @@ def _written(parameters: Parameters, state: State) -> list[Tensor]:
 def _kinds(block: Block) -> list[object]:
     """Fixed factors, and the shapes of an update's own tensors."""
     own = {"x": block.x, "y": block.y} | block.factors
-    return [*block.fixed, *block.fixed.values(), *((name, tensor.shape[1:]) for name, tensor in own.items())]
+    return [*block.fixed, *block.fixed.values(), *((name, each.shape[1:]) for name, each in own.items())]
 
 
 def _same(a: list[object], b: list[object]) -> bool:

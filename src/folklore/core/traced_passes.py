@@ -92,6 +92,9 @@ class TracedPass:
     @_write.register
     def _linear(self, node: Linear, number: int) -> tuple[Matrix, Back]:
         inputs, (weights, bias) = self.values[node.reads], self.maps[node.layer]
+        mask = self.factors.get(("weight", node.layer))
+        if mask is not None:
+            weights = self.parts.times(weights, mask, self.parts.like(weights))
         h = self.calls.scratch(inputs.height, weights.width)
         part = FORWARD[number in self.trace.rectifying]
         self.calls.product(part, inputs, weights, [h], beside=bias.whole(1, h.width))
@@ -100,7 +103,7 @@ class TracedPass:
             found = slopes
             if node.reads in self.trace.trained:
                 found = self._back_product(slopes, weights, inputs, masked=number in self.trace.masked)
-            self.learning.layer(node.layer, inputs, slopes)
+            self.learning.layer(node.layer, inputs, slopes, mask)
             return found
 
         return h, back

@@ -6,6 +6,7 @@ its layers never leaves it, and Python is called once a block. What is computed 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from folklore.core.blocks import Block, Site
@@ -14,6 +15,7 @@ from folklore.core.learning import Learning, numbers
 from folklore.core.networks import Parameters
 from folklore.core.recurrence import going
 from folklore.core.softmax import cross_entropy_part
+from folklore.core.sources import Given, Source
 from folklore.core.steps import Hyper, Rule, State
 from folklore.core.traced_passes import TracedPass
 from folklore.core.traces import Trace
@@ -25,21 +27,21 @@ def make_updates(
     """All updates of a block that `fits`; the losses (R,) before each of them."""
     x, factors, calls = block.x, _factors(block), Calls()
     if (factor := factors.get(("input", 0))) is not None:
-        x = x * factor
-    y, losses = block.y.long().contiguous(), x.new_empty(len(block), x.shape[1])
+        x = Given(x.tensor * factor.tensor)
+    y, losses = block.y.long().contiguous(), torch.empty(len(block), x.shape[1])
     # these must live until the calls are made, as x, y, factors and losses do: the calls know addresses only
     own = numbers(rule, hyper, block)
     learning = Learning(calls, rule, parameters, state, own)
-    steps = steps_of(trace, x)
+    steps = {} if trace.reading is None else steps_of(trace, x.tensor)
     written = TracedPass(
         trace,
         parameters,
         calls,
         learning=learning,
-        factors={site: of_update(factor) for site, factor in factors.items()},
+        factors={site: factor.written(calls) for site, factor in factors.items() if site != ("input", 0)},
         **{name: of_update(tensor) for name, tensor in steps.items()},
     )
-    logits = written.forward(of_update(x))
+    logits = written.forward(x.written(calls))
     labels, loss = of_update(y.unsqueeze(3)).spot, of_update(losses[..., None, None]).spot
     calls.add(cross_entropy_part(), logits.height, logits.width, logits, labels, loss)
     written.backward(logits)
@@ -57,7 +59,6 @@ def steps_of(trace: Trace, x: Tensor) -> dict[str, Tensor]:
     return found if bool(there.all()) else found | {"goes_on": there.to(x)}
 
 
-def _factors(block: Block) -> dict[Site, Tensor]:
-    """All (S, R, ...)."""
-    fixed = {site: f.unsqueeze(0).expand(len(block), *f.shape) for site, f in block.fixed.items()}
+def _factors(block: Block) -> dict[Site, Source]:
+    fixed = {site: Given(f.unsqueeze(0).expand(len(block), *f.shape)) for site, f in block.fixed.items()}
     return fixed | block.factors

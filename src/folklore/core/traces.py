@@ -205,9 +205,11 @@ def trace_of_pass(layout: Layout) -> Trace | None:
 def fits(trace: Trace, parameters: Parameters, block: Block) -> bool:
     """Whether a block asks for no more than the compiled calls do."""
     sites = {("input", 0), *(("unit", node.place) for node in trace.nodes if isinstance(node, Drop))}
-    factors = [*block.factors.values(), *block.fixed.values()]
-    tensors = [block.x, *factors, *parameters.trained()]
-    return {*block.factors, *block.fixed} <= sites and in_registers(*tensors)
+    sites |= {("weight", node.layer) for node in trace.nodes if isinstance(node, Linear)}
+    known = {*block.factors, *block.fixed} <= sites
+    sources = [block.x, *block.factors.values()]
+    tensors = [*block.fixed.values(), *parameters.trained()]
+    return known and all(source.in_registers() for source in sources) and in_registers(*tensors)
 
 
 class _Mark:

@@ -17,6 +17,7 @@ from folklore.core.draws import Draws
 from folklore.core.evaluation import gradient_norms, scores
 from folklore.core.making import updating
 from folklore.core.networks import Layout, Pass, initial
+from folklore.core.sources import Given, Source
 from folklore.core.steps import Rule, optimizer_state
 
 # inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory (on a GPU, for 1 GiB of it). On a processor, two
@@ -167,14 +168,16 @@ class Stack:
     def _block(self, first: int, steps: int) -> Block:
         """The updates first .. first + S - 1, counted from 0."""
         x, y = self.batches.block(first, steps)
-        draws = self.draws.at(first, steps)
-        x, factors = lookup.function(augmentations, self.one.augmentation)(x, draws), self._factors(draws)
+        draws, augmented = self.draws.at(first, steps), lookup.function(augmentations, self.one.augmentation)
+        if augmented is not augmentations.none:
+            x = Given(augmented(x.tensor, draws))
+        factors = self._factors(draws)
         schedule = getattr(schedules, self.one.schedule)
         rates = [schedule(first + i + 1, self.one.updates) for i in range(steps)]
         return Block(x, y, factors, self.fixed, rates, first + 1)
 
-    def _factors(self, draws: Draws) -> dict[tuple[str, int], Tensor]:
-        """What dropout multiplies at each site, (S, R, ...)."""
+    def _factors(self, draws: Draws) -> dict[tuple[str, int], Source]:
+        """What dropout multiplies at each site, (S, R, m, n)."""
         drawn = lookup.function(masks, self.one.mask)(draws, self.one.batch_size, self.layout.anatomy)
         return {site: factor for site, factor in drawn.items() if factor is not None}
 
@@ -188,7 +191,7 @@ class Stack:
         """Numbers of one update's inputs and factors."""
         factors = self._factors(self.draws.at(0, 1)).values()
         inputs = self.one.batch_size * len(self.runs) * self.layout.inputs
-        return inputs + sum(factor.numel() for factor in factors)
+        return inputs + sum(factor.shape.numel() for factor in factors)
 
     def _gradient_norms(self) -> np.ndarray:
         for weight in self.parameters.weights:

@@ -20,6 +20,7 @@ from folklore.core import activations
 from folklore.core.blocks import Block
 from folklore.core.making import updating
 from folklore.core.networks import initial
+from folklore.core.sources import Given
 from folklore.core.steps import optimizer_state
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def step_clock(stack: Stack, activation: str) -> Clock:
         for rows in stack.training_rows(stack.one.batch_size)
     )
     updates = updating(layout, stack.rule, stack.device)
-    block = Block(x, y, {}, {}, [1.0] * STEPS, 1)
+    block = Block(Given(x), y, {}, {}, [1.0] * STEPS, 1)
 
     def clock() -> float:
         start = now(stack.device)

@@ -42,7 +42,7 @@ def _restore(early: Stack) -> np.ndarray:
     first = 0
     while first < updates:
         steps = min(BLOCK, updates - first, early.batches.steps_left(first))
-        x, _ = early.batches.block(first, steps)
+        x = early.batches.block(first, steps)[0].tensor
         kept = early.draws.at(first, steps).uniform("noise", tuple(x.shape[2:])) > ZEROED
         errors += [step(x[i], x[i] * kept[i], float(first + i + 1)) for i in range(steps)]
         first += steps

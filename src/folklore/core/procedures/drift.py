@@ -51,7 +51,7 @@ def moments(stack: Stack) -> list[tuple[np.ndarray, np.ndarray]]:
     x, _ = stack.training_rows(ROWS)
     draws = stack.draws.at(stack.done, 1)
     drawn = lookup.function(masks, stack.one.mask)(draws, x.shape[1], stack.layout.anatomy)
-    factors = {site: factor[0] for site, factor in drawn.items() if factor is not None}
+    factors = {site: factor.tensor[0] for site, factor in drawn.items() if factor is not None}
     Pass(stack.layout, stack.parameters, stack.fixed | factors, training=True, linear=linear).logits(x)
     return seen[1:]
 

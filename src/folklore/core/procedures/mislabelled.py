@@ -10,6 +10,7 @@ from torch import Tensor
 
 from folklore.core.batches import Batches
 from folklore.core.randomness import permutation
+from folklore.core.sources import Rows
 
 if TYPE_CHECKING:
     from folklore.core.training import Stack
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Mislabelled(Batches):
     """Batches whose labels are in another order than their inputs."""
 
-    def block(self, step: int, steps: int) -> tuple[Tensor, Tensor]:
+    def block(self, step: int, steps: int) -> tuple[Rows, Tensor]:
         x, y = super().block(step, steps)
         orders = [
             [permutation(seed, "mislabelled", self.batch_size, step + i) for seed in self.seeds]

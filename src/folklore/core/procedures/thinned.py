@@ -22,4 +22,4 @@ def train(stack: Stack) -> None:
     with torch.no_grad():
         for (_, i), factor in kept.items():
             if factor is not None:
-                stack.parameters.weights[i + 1].mul_(factor[0].mT)
+                stack.parameters.weights[i + 1].mul_(factor.tensor[0].mT)
