@@ -90,6 +90,9 @@ KINDS |= {
     },
     "pruned weights": {"procedure": "prune-50", "optimizer": "momentum", "l1": 1e-3},
 }
+PROCEDURES = "grow-4 fallback-32 prune_random-75 prune_return-90 never_zeroed remedies subsample-256 early_stopping drift update_ratio"
+PROCEDURES += " mislabelled cross_validation-5 autoencoder"
+KINDS |= {f"procedure {name}": {"procedure": name} for name in PROCEDURES.split()}
 KINDS |= {f"layer norm, {name}": {"norm": "layer", "activation": name} for name in ("relu", "tanh", "maxout")}
 KINDS |= {
     f"clipped, {norm}": {"norm": norm, "clip": 0.5, "optimizer": "adam"}

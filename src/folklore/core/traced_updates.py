@@ -60,5 +60,5 @@ def steps_of(trace: Trace, x: Tensor) -> dict[str, Tensor]:
 
 
 def _factors(block: Block) -> dict[Site, Source]:
-    fixed = {site: Given(f.unsqueeze(0).expand(len(block), *f.shape)) for site, f in block.fixed.items()}
+    fixed = {site: Given(f.contiguous().expand(len(block), *f.shape)) for site, f in block.fixed.items()}
     return fixed | block.factors
