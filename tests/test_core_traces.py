@@ -93,6 +93,22 @@ KINDS |= {
 PROCEDURES = "grow-4 fallback-32 prune_random-75 prune_return-90 never_zeroed remedies subsample-256 early_stopping drift update_ratio"
 PROCEDURES += " mislabelled cross_validation-5 autoencoder"
 KINDS |= {f"procedure {name}": {"procedure": name} for name in PROCEDURES.split()}
+KINDS |= {
+    f"ghosts of {amount}, {rows} rows, {activation}": {
+        "norm": f"ghost-{amount}",
+        "batch_size": rows,
+        "activation": activation,
+        "clip": clip,
+        "optimizer": "momentum",
+    }
+    for amount, rows, activation, clip in (
+        (4, 7, "relu", 0.0),
+        (4, 32, "relu", 0.0),
+        (2, 40, "tanh", 0.0),
+        (16, 8, "relu", 0.1),
+        (3, 18, "maxout", 0.0),
+    )
+}
 KINDS |= {f"layer norm, {name}": {"norm": "layer", "activation": name} for name in ("relu", "tanh", "maxout")}
 KINDS |= {
     f"clipped, {norm}": {"norm": norm, "clip": 0.5, "optimizer": "adam"}
@@ -134,7 +150,6 @@ KINDS |= {
     )
 }
 OTHERS = {
-    "ghosts": {"norm": "ghost-4"},
     "two ReLUs": {"model": "output_relu"},
     "words": {"model": "bag"},
     "noise": {"model": "noisy_norm", "norm": "batch", "mask": "norm_noise-10"},
@@ -211,8 +226,9 @@ def test_what_cannot_be_traced_goes_step_by_step(kind: str, made: list[int]) -> 
     assert not made
 
 
-def test_masked_weights_of_a_recurrent_net_go_step_by_step(made: list[int]) -> None:
-    train(stack(model="rnn", activation="tanh", mask="weights", dropout=0.5), made_up())
+@pytest.mark.parametrize("changes", [{"mask": "weights", "dropout": 0.5}, {"norm": "ghost-4"}])
+def test_what_is_not_known_of_a_recurrent_net_goes_step_by_step(changes: dict, made: list[int]) -> None:
+    train(stack(model="rnn", activation="tanh", **changes), made_up())
     assert not made
 
 

@@ -134,8 +134,9 @@ def scoring(run: Run) -> float:
 
 def is_traced(run: Run) -> bool:
     """Whether the updates are most likely made by one compiled list of calls; see `folklore.core.traces`."""
-    known = run.model in _TRACED and run.norm in ("none", "batch", "layer")
-    return known and not (run.mask == "weights" and _steps(run))
+    return run.model in _TRACED and not (
+        _steps(run) and (run.mask == "weights" or run.norm.startswith("ghost"))
+    )
 
 
 def _step(run: Run) -> float:

@@ -20,7 +20,7 @@ from folklore.grid import Cell, Study, digest
 from folklore.schema import Config
 from folklore.studies import cells, check_only, studies
 
-CHUNK_RUNS = 3000
+CHUNK_RUNS = 4000
 # beside what is trained, the code that decides what is written: which rate is chosen, and which rates are confirmed
 DECIDES = {"tune": ("tuning.py", "stats/tuning.py", "stats/curves.py"), "confirm": ("choices.py",)}
 
@@ -101,7 +101,9 @@ class Plan:
         jobs = self.phase("confirm")
         if not jobs:  # exact claims alone train nothing
             return []
-        count = max(1, min(len(jobs), math.ceil(self.runs / CHUNK_RUNS)))
+        count = min(
+            len(jobs), max(2, math.ceil(self.runs / CHUNK_RUNS))
+        )  # two at least, or none goes beside the training
         cuts = [round(len(jobs) * i / count) for i in range(count + 1)]
         return [jobs[a:b] for a, b in pairwise(cuts)]
 

@@ -111,6 +111,11 @@ class Calls:
         self._scratch.append(torch.zeros(height, width))
         return Matrix(Spot(self._scratch[-1].data_ptr()), height, width, FLOAT * width)
 
+    def numbers(self, values: Sequence[float]) -> Spot:
+        """Floats that all runs and updates read."""
+        self._scratch.append(torch.tensor(values, dtype=torch.float32))
+        return Spot(self._scratch[-1].data_ptr())
+
     def make(self, *, runs: int, updates: int) -> None:
         """For every run all updates."""
         behind = accumulate((INTEGER * part.arguments for part in self._parts), initial=0)

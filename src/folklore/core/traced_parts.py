@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 
-from folklore.core import activations, batch_norm, layer_norm
+from folklore.core import activations, batch_norm, ghosts, layer_norm
 from folklore.core.calls import Calls, Matrix, of_run
 from folklore.core.curves import curve_part
 from folklore.core.elementwise import rectified_part, sum_part, times_part
 from folklore.core.learning import Learning
+from folklore.core.lookup import SEPARATOR
 from folklore.core.machine_code import FLOAT
 from folklore.core.networks import Parameters
 from folklore.core.pieces import larger_part, shared_part
@@ -40,6 +42,9 @@ class Parts:
             y, part = self.like(h), batch_norm.evaluation_part(rectify=rectify)
             self.calls.add(part, h.height, h.width, 0, 0, h, y, *self.norms[place])
             return y, no_back
+        _, _, amount = level.partition(SEPARATOR)
+        if amount:
+            return self._in_ghosts(place, h, rectify, int(amount))
         return self._by_columns(place, h, rectify, kept)
 
     def _by_rows(self, place: int, h: Matrix, rectify: bool) -> tuple[Matrix, NormBack]:
@@ -73,6 +78,31 @@ class Parts:
             own = [tensor for each in self.learning.norm(place) for tensor in each]
             self.calls.add(part, *sizes, self.learning.plain, 0, slopes, centred, found, scale, *own)
             return [found]
+
+        return y, back
+
+    def _in_ghosts(self, place: int, h: Matrix, rectify: bool, amount: int) -> tuple[Matrix, NormBack]:
+        gain, shift, *running = self.norms[place]
+        sizes = ghosts.sizes(h.height, amount)
+        y, centred, count = self.like(h), self.like(h), len(sizes)
+        scales, means, variances = (self.calls.scratch(count, h.width) for _ in range(3))
+        parts = list(zip(range(count), accumulate(sizes, initial=0), sizes, strict=False))
+        for g, first, size in parts:
+            rows = [each.rows(first, size) for each in (h, y, centred)]
+            own = [each.rows(g, 1) for each in (scales, means, variances)]
+            part = batch_norm.forward_part(moves=False, rectify=rectify)
+            self.calls.add(part, size, h.width, 0, 0, *rows, gain, shift, *own)
+        numbers = self.calls.numbers([ghosts.unbiased(size) for size in sizes])
+        self.calls.add(ghosts.moments_part(), count, h.width, h.height, numbers, means, variances, *running)
+
+        def back(slopes: Matrix, found: Matrix) -> list[Matrix]:
+            gradients: dict[int, list[Matrix]] = {}
+            for g, first, size in parts:
+                rows = [each.rows(first, size) for each in (slopes, centred, found)]
+                own, part = [self.like(gain), self.like(shift)], batch_norm.backward_part(None)
+                self.calls.add(part, size, h.width, 0, 0, *rows, scales.rows(g, 1), gain, *own)
+                self.add_to(gradients, place, own)
+            return [found, *gradients[place]]
 
         return y, back
 
