@@ -18,7 +18,7 @@ from folklore.core.machine_code import FLOAT
 from folklore.core.networks import Parameters
 from folklore.core.products import ROW, Product
 from folklore.core.steps import Hyper, Rule, State
-from folklore.core.updates import numbers_of, update_product
+from folklore.core.updates import numbers_of_all, update_product
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,15 @@ class Numbers:
 
 def numbers(rule: Rule, hyper: Hyper, block: Block) -> Numbers:
     """Those of all updates of a block."""
-    level, none = getattr(optimizers, rule.optimizer), torch.zeros_like(hyper["lr"])
-    rates = [hyper["lr"] * rate for rate in block.rates]
+    level, updates = getattr(optimizers, rule.optimizer), [float(block.first + i) for i in range(len(block))]
+    rates = hyper["lr"] * hyper["lr"].new_tensor(block.rates).view(-1, 1, 1, 1)
 
     def with_decay(decay: Tensor) -> Tensor:
-        each = [
-            numbers_of(level, rate, hyper["momentum"], decay, float(block.first + i))
-            for i, rate in enumerate(rates)
-        ]
-        return torch.stack(each).unsqueeze(2)
+        return numbers_of_all(level, rates, hyper["momentum"], decay, updates).unsqueeze(2)
 
-    plain, shrinking = with_decay(none), torch.stack([rate * hyper["l1"] for rate in rates])
+    plain = with_decay(torch.zeros_like(hyper["lr"]))
     decaying = with_decay(hyper["weight_decay"]) if rule.decays else plain
-    return Numbers(plain, decaying, shrinking, hyper["clip"])
+    return Numbers(plain, decaying, rates * hyper["l1"], hyper["clip"])
 
 
 class Learning:

@@ -7,7 +7,7 @@ end of the kernel. So no gradient is written to memory and read again, which at 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from inspect import getfullargspec
 
@@ -46,6 +46,15 @@ def numbers_of(level: Level, lr: Tensor, momentum: Tensor, decay: Tensor, t: flo
     """What an update needs of a run, (R, numbers), from columns (R, 1, 1) and the update's number t, in a recording a tensor (), float64."""
     powers = [torch.zeros_like(lr) + (1 - base**t) for base in _bases(level) or ()]
     return torch.cat([lr, momentum, decay, *powers], dim=1).squeeze(2)
+
+
+def numbers_of_all(
+    level: Level, lr: Tensor, momentum: Tensor, decay: Tensor, updates: Sequence[float]
+) -> Tensor:
+    """The same of many updates, (S, R, numbers), from rates (S, R, 1, 1), columns (R, 1, 1), and the numbers of the updates."""
+    taken = [[1 - base**t for t in updates] for base in _bases(level) or ()]
+    powers = [lr.new_tensor(each).view(-1, 1, 1, 1) for each in taken]
+    return torch.cat([part.expand_as(lr) for part in (lr, momentum, decay, *powers)], dim=2).squeeze(3)
 
 
 def update(
