@@ -29,7 +29,7 @@ _I16, _I32, _I64, _I128 = map(ir.IntType, (16, 32, 64, 128))
 
 @dataclass(frozen=True)
 class Kept:
-    """Factors (S, R, *shape): 0 where a run's 16-bit draw is below its threshold, else its scale, of scales (R,).
+    """Factors (S, R, *own): 0 where a run's 16-bit draw is below its threshold, else its scale, of scales (R,).
 
     Those of the updates first .. first + S - 1, or, if not `fresh`, of the first of them all the time.
     """
