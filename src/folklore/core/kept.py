@@ -67,7 +67,7 @@ class Kept:
 
     def _here(self) -> Tensor:
         found, calls = torch.empty(self.shape), Calls()
-        self._draw(calls, of_update(found.view(self.updates, len(self.seeds), 1, -1)).spot)
+        self._draw(calls, of_update(found.view(self.updates, len(self.seeds), 1, prod(self.own))).spot)
         calls.make(runs=len(self.seeds), updates=self.updates)
         return found
 
