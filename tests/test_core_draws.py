@@ -88,7 +88,7 @@ def test_compiled_factors_are_numpys_words_at_the_threshold(seeds, rates, step, 
     rates = [*rates[: len(seeds) - 1], 0.5]
     draws = Draws(seeds, rates, CPU).at(step, steps)
     found = draws.keep("dropout/1", shape)
-    assert torch.equal(found, draws.kept("dropout/1", shape).sent())
+    assert torch.equal(found, draws.kept("dropout/1", shape).for_a_device())
     for r, (seed, rate) in enumerate(zip(seeds, rates, strict=True)):
         words = uint16_block(seed, "dropout/1", step, steps, shape[0] * shape[1]).reshape(steps, *shape)
         threshold = round(rate * 2**16)

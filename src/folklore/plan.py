@@ -101,9 +101,8 @@ class Plan:
         jobs = self.phase("confirm")
         if not jobs:  # exact claims alone train nothing
             return []
-        count = min(
-            len(jobs), max(2, math.ceil(self.runs / CHUNK_RUNS))
-        )  # two at least, or none goes beside the training
+        # two at least, or none would go beside the training
+        count = min(len(jobs), max(2, math.ceil(self.runs / CHUNK_RUNS)))
         cuts = [round(len(jobs) * i / count) for i in range(count + 1)]
         return [jobs[a:b] for a, b in pairwise(cuts)]
 

@@ -50,7 +50,7 @@ class Kept:
     @cached_property
     def tensor(self) -> Tensor:
         drawn = replace(self, updates=self.updates if self.fresh else 1)
-        found = drawn._here() if self.scales.is_cpu else drawn.sent()
+        found = drawn._at_once() if self.scales.is_cpu else drawn.for_a_device()
         return found.expand(self.shape)
 
     def cut(self, updates: slice) -> Kept:
@@ -65,7 +65,7 @@ class Kept:
         self._draw(calls, found.spot)
         return found
 
-    def _here(self) -> Tensor:
+    def _at_once(self) -> Tensor:
         found, calls = torch.empty(self.shape), Calls()
         self._draw(calls, of_update(found.view(self.updates, len(self.seeds), 1, prod(self.own))).spot)
         calls.make(runs=len(self.seeds), updates=self.updates)
@@ -85,8 +85,8 @@ class Kept:
         bits = self.scales.view(torch.int32).numpy().astype(np.int64)
         return torch.from_numpy(np.column_stack([keys, np.asarray(self.thresholds, np.int64), bits]))
 
-    def sent(self) -> Tensor:
-        """To another device: drawn by all cores; a byte travels for a factor, not four."""
+    def for_a_device(self) -> Tensor:
+        """Drawn by all cores, then sent; a byte travels for a factor, not four."""
         keep, device = np.empty(self.shape, dtype=np.bool_), self.scales.device
 
         def draw(r: int, seed: int, threshold: int) -> None:

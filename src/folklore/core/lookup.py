@@ -12,17 +12,18 @@ SEPARATOR = "-"
 
 def function(home: ModuleType, level: str) -> Callable:
     """The function `level` of a module that holds a level a function."""
-    name, amount = _split(level)
+    name, amount = split(level)
     return _with(getattr(home, name), amount)
 
 
 def from_file(package: str, level: str, name: str) -> Callable:
     """The function `name` of the file that is the level, in a package of this one that holds a level a file."""
-    file, amount = _split(level)
+    file, amount = split(level)
     return _with(getattr(import_module(f"{__package__}.{package}.{file}"), name), amount)
 
 
-def _split(level: str) -> tuple[str, str]:
+def split(level: str) -> tuple[str, str]:
+    """Its name, and its number or nothing."""
     name, _, amount = level.partition(SEPARATOR)
     return name, amount
 

@@ -256,22 +256,15 @@ class Code:
         load, zero = self._declared("masked.load", kind, given, ".p0"), ir.Constant(kind, [0.0] * lanes)
         return Vector(self, self.builder.call(load, [pointer, ir.Constant(_I32, FLOAT), mask, zero]))
 
-    def quarters(self, addresses: Sequence[ir.Value], count: ir.Value | None = None) -> Vector:
-        """Four floats from each of four addresses, side by side; if there are only `count` (None: all), zero behind them."""
-        mask = None if count is None else self.first(QUARTER, self.first_lanes(count))
-        parts = [self.load(address, mask, QUARTER).value for address in addresses]
-        while len(parts) > 1:
-            lanes = _places(2 * parts[0].type.count)
-            parts = [
-                self.builder.shuffle_vector(a, b, lanes) for a, b in zip(parts[::2], parts[1::2], strict=True)
-            ]
-        return Vector(self, parts[0])
-
     def first(self, count: int, lanes: ir.Value) -> ir.Value:
         """The first lanes; where there are less, any follow."""
         if lanes.type.count == count:
             return lanes
-        return self.builder.shuffle_vector(lanes, ir.Constant(lanes.type, ir.Undefined), _places(count))
+        return self.joined(lanes, ir.Constant(lanes.type, ir.Undefined), count)
+
+    def joined(self, a: ir.Value, b: ir.Value, count: int) -> ir.Value:
+        """So many lanes of one and then the other."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, count), list(range(count))))
 
     def store(self, vector: Vector, address: ir.Value, mask: ir.Value | None = None) -> None:
         pointer = self._pointer(address)
@@ -379,10 +372,6 @@ def new_code(arguments: int = 0) -> Code:
 
 def _type_with(arguments: int) -> ir.FunctionType:
     return ir.FunctionType(ir.VoidType(), [_I64] * arguments)
-
-
-def _places(count: int) -> ir.Constant:
-    return ir.Constant(ir.VectorType(_I32, count), list(range(count)))
 
 
 def wide_registers() -> bool:

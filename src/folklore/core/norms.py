@@ -7,6 +7,8 @@ Adding a level is adding a public function here.
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import torch
 from torch import Tensor
 
@@ -45,10 +47,9 @@ def ghost(
     if moments is not None:
         return batch(h, gain, shift, moments)
     rows = h.shape[1]
-    *whole, last = ghosts.sizes(rows, amount)
-    cut = sum(whole)
-    parts = [_in_ghosts(h[:, :cut], gain, shift, amount)] if cut else []
-    parts.append(_in_ghosts(h[:, cut:], gain, shift, last))
+    alike = [(size, size * len(list(group))) for size, group in groupby(ghosts.sizes(rows, amount))]
+    blocks = h.split([together for _, together in alike], dim=1)
+    parts = [_in_ghosts(block, gain, shift, size) for block, (size, _) in zip(blocks, alike, strict=True)]
     outputs, means, variances = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
     return outputs, (_mean(means), _mean(variances) * ((rows - 1) / rows))
 

@@ -173,15 +173,15 @@ class _Writer:
     def _sums_of_turned(self, a: list[ir.Value], b: Transpose, lines: list[ir.Value]) -> list[Vector]:
         """The sums over k of rows that begin at `a`, one vector each, by these rows of the transpose."""
         code, k, apart = self.code, self.given["k"], self.given["a_column"]
-        whole = code.times(code.builder.sdiv(k, code.int(QUARTER)), QUARTER)
-        left = code.minus(k, whole)
+        times = code.builder.sdiv(k, code.int(QUARTER))
+        whole = code.times(times, QUARTER)
+        left, zeros = code.minus(k, whole), [code.vector(0).value] * len(a)
 
         def added(sums: list[ir.Value], column: ir.Value, vector: Vector) -> list[ir.Value]:
             numbers = [code.number(code.at(start, code.times(apart, column))) for start in a]
             pairs = zip(numbers, sums, strict=True)
             return [code.intrinsic("fma", n, vector, Vector(code, c)).value for n, c in pairs]
 
-        times, zeros = code.builder.sdiv(k, code.int(QUARTER)), [code.vector(0).value] * len(a)
         with code.repeating(times, [code.int(0), *zeros]) as (at, following):
             first, *sums = at
             for i, vector in enumerate(b.columns(lines, first)):

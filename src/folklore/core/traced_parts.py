@@ -10,7 +10,7 @@ from folklore.core.calls import Calls, Matrix, of_run
 from folklore.core.curves import curve_part
 from folklore.core.elementwise import rectified_part, sum_part, times_part
 from folklore.core.learning import Learning
-from folklore.core.lookup import SEPARATOR
+from folklore.core.lookup import split
 from folklore.core.machine_code import FLOAT
 from folklore.core.networks import Parameters
 from folklore.core.pieces import larger_part, shared_part
@@ -42,7 +42,7 @@ class Parts:
             y, part = self.like(h), batch_norm.evaluation_part(rectify=rectify)
             self.calls.add(part, h.height, h.width, 0, 0, h, y, *self.norms[place])
             return y, no_back
-        _, _, amount = level.partition(SEPARATOR)
+        _, amount = split(level)
         if amount:
             return self._in_ghosts(place, h, rectify, int(amount))
         return self._by_columns(place, h, rectify, kept)

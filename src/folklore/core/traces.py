@@ -6,11 +6,11 @@ The updates of a net all of whose parts are known here are made without coming b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from folklore.core import activations, lookup, norms, optimizers
+from folklore.core import activations, lookup, optimizers
 from folklore.core.affine import in_registers
 from folklore.core.blocks import Block
 from folklore.core.curves import writes as writes_curve
@@ -19,7 +19,7 @@ from folklore.core.networks import Layout, Parameters, Pass
 from folklore.core.steps import Rule
 from folklore.core.updates import writes
 
-NORMS = (norms.none, norms.batch, norms.layer)
+NORMS = ("none", "batch", "layer")
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class _Tracing(Pass):
         return self._made(Linear(h.number, i))
 
     def norm(self, i: int, h: _Mark) -> _Mark:
-        level = self._known_norm(norms.ghost)
+        level = self._known_norm("ghost")
         return h if level == "none" else self._made(Norm(h.number, i, level))
 
     def activate(self, h: _Mark) -> _Mark:
@@ -260,9 +260,9 @@ class _Tracing(Pass):
     def at_last(self, h: _Mark, steps: int) -> _Mark:
         return self._made(AtLast(h.number, steps))
 
-    def _known_norm(self, *others: Callable) -> str:
-        level = lookup.function(norms, self.layout.norm)
-        if getattr(level, "func", level) not in (*NORMS, *others):
+    def _known_norm(self, *others: str) -> str:
+        name, _ = lookup.split(self.layout.norm)
+        if name not in (*NORMS, *others):
             raise TypeError("a norm that needs tensors")
         return self.layout.norm
 

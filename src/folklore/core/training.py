@@ -20,8 +20,9 @@ from folklore.core.networks import Layout, Pass, initial
 from folklore.core.sources import Given, Source
 from folklore.core.steps import Rule, optimizer_state
 
-# inputs and mask factors drawn ahead: enough to share the cost of a call, few enough for the memory (on a GPU, for 1 GiB of it). On a processor, two
-# at work, 2^21, 2^22, 2^23, 2^24: 97, 87, 81, 81 us an update with dropout at batch 32, 229, 216, 213, 245 us with 784 inputs
+# inputs and mask factors of a block: enough to share the cost of a call, few enough for the memory (on a GPU, for 1 GiB of it) where they are made
+# ahead. On a processor, two at work, 2^21, 2^22, 2^23, 2^24, when all were: 97, 87, 81, 81 us an update with dropout at batch 32, 229, 216, 213, 245
+# us with 784 inputs
 BLOCK_NUMBERS = {"cpu": 1 << 23, "cuda": 1 << 28}
 VALIDATION_POINTS = 10
 VALIDATION_APART = 8  # updates, or a short run would take less time than its validations

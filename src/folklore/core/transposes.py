@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from folklore.core.machine_code import FLOAT, LANES, QUARTER, VECTOR, Code, Vector
+from folklore.core.machine_code import FLOAT, HALF, LANES, QUARTER, VECTOR, Code, Vector
 
 
 class Transpose:
@@ -29,8 +29,8 @@ class Transpose:
     def columns(self, rows: list[ir.Value], first: ir.Value, count: ir.Value | None = None) -> list[Vector]:
         """QUARTER columns of LANES rows from number `first` on; if there are only `count` (None: all), zeros behind them."""
         places = [self.code.at(row, self.code.times(first, FLOAT)) for row in rows]
-        quarters = [self.code.quarters(places[i::QUARTER], count) for i in range(QUARTER)]
-        return _turned(self.code, quarters)
+        mask = None if count is None else self.code.first(QUARTER, self.code.first_lanes(count))
+        return _turned(self.code, [_beside(self.code, places[i::QUARTER], mask) for i in range(QUARTER)])
 
     def to_lines(self, lines: ir.Value, apart: int, first: ir.Value, behind: ir.Value, vectors: int) -> None:
         """So many vectors of every column, of the rows from number `first` on, side by side to a line of its own, `apart` bytes from the one
@@ -62,6 +62,12 @@ class Transpose:
             for i, vector in enumerate(self.columns(rows, code.at(first, code.int(column)), left)):
                 below = code.times(code.at(first, code.int(column + i)), apart)
                 code.store(vector, code.at(to, below))
+
+
+def _beside(code: Code, addresses: Sequence[ir.Value], mask: ir.Value | None) -> Vector:
+    """Four floats from each of four addresses side by side; zero where the mask of four, if there is one, is not set."""
+    a, b, c, d = (code.load(address, mask, QUARTER).value for address in addresses)
+    return Vector(code, code.joined(code.joined(a, b, HALF), code.joined(c, d, HALF), LANES))
 
 
 def _turned(code: Code, rows: Sequence[Vector]) -> list[Vector]:

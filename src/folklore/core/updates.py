@@ -45,7 +45,7 @@ def slots(level: Level) -> tuple[str, ...]:
 def numbers_of(level: Level, lr: Tensor, momentum: Tensor, decay: Tensor, t: float | Tensor) -> Tensor:
     """What an update needs of a run, (R, numbers), from columns (R, 1, 1) and the update's number t, in a recording a tensor (), float64."""
     powers = [torch.zeros_like(lr) + (1 - base**t) for base in _bases(level) or ()]
-    return torch.cat([lr, momentum, decay, *powers], dim=1).squeeze(2)
+    return _side_by_side(lr, momentum, decay, *powers)
 
 
 def numbers_of_all(
@@ -54,7 +54,11 @@ def numbers_of_all(
     """The same of many updates, (S, R, numbers), from rates (S, R, 1, 1), columns (R, 1, 1), and the numbers of the updates."""
     taken = [[1 - base**t for t in updates] for base in _bases(level) or ()]
     powers = [lr.new_tensor(each).view(-1, 1, 1, 1) for each in taken]
-    return torch.cat([part.expand_as(lr) for part in (lr, momentum, decay, *powers)], dim=2).squeeze(3)
+    return _side_by_side(lr, momentum, decay, *powers)
+
+
+def _side_by_side(lr: Tensor, *others: Tensor) -> Tensor:
+    return torch.cat([part.expand_as(lr) for part in (lr, *others)], dim=-2).squeeze(-1)
 
 
 def update(

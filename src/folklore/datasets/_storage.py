@@ -29,6 +29,7 @@ from folklore.files import sha256, vouch, write_result
 
 PATIENCE_SECONDS = 5.0  # before a line tells whoever waits
 
+# what archives, arrays and parsers throw at damaged or hostile bytes, as fuzzing found; each ends in one line with the remedy
 _UNREADABLE = (
     OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, NotImplementedError, RuntimeError,
     SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError,

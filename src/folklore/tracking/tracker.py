@@ -133,8 +133,7 @@ class Tracker:
                 if progress is not None:
                     progress(new, len(fresh))
             retagged = self._retag(rows.values())
-            with self._journal.locked():
-                self._describe(studies, places)
+            self._prepared(studies)
         return Counts(new, retagged, len(rows) - new - retagged)
 
     def attach(self, study: str, verdicts: Sequence[Mapping[str, Any]], files: Iterable[Path]) -> int:
@@ -240,17 +239,13 @@ class Tracker:
             for study in filter(None, entry.tags["studies"].split(",")):
                 if study != entry.study:
                     elsewhere[study][entry.study] += 1
-        known = self._experiments()
         for name in places:
-            self._describe_one(studies[name], known[name], places, elsewhere[name])
+            self._describe_one(studies[name], places, elsewhere[name])
 
     def _describe_one(
-        self,
-        card: StudyCard,
-        experiment: Experiment,
-        places: Mapping[str, _Place],
-        elsewhere: Mapping[str, int],
+        self, card: StudyCard, places: Mapping[str, _Place], elsewhere: Mapping[str, int]
     ) -> None:
+        experiment = places[card.name].experiment
         links = [_shared_note(card.name, places[home], n) for home, n in elsewhere.items() if home in places]
         claims = "Claims: " + ", ".join(f"`{claim}`" for claim in card.claims) if card.claims else ""
         table = f"All its runs: [{VIEW}]({_link(experiment)}&viewStateShareKey=folklore)."
