@@ -11,6 +11,7 @@ from torch import nn
 
 from folklore import levels
 from folklore.core import (
+    lookup,
     norms,
     schedules,
 )
@@ -107,13 +108,18 @@ def test_gradient_norms(norm: str) -> None:
     layout = layout_of(runs[0])
     parameters = in_double(initial(layout, [run.init for run in runs], [run.seed for run in runs], CPU))
     x, y, _ = next(batches_of(runs))
-    for weight in parameters.weights:
-        weight.requires_grad_()
     found = gradient_norms(layout, parameters, x.double(), y)
     for r in range(len(runs)):
         net = PlainNet(layout, parameters, r).double()
         nn.functional.cross_entropy(net(x[r].double()), y[r]).backward()
         close(found[r], [weight.grad.norm().item() for weight in net.weights()], 1e-12)
+
+
+@pytest.mark.parametrize("norm", [named("norm", level) for level in levels.names("norm")])
+def test_a_norm_that_keeps_no_moments_is_known_for_it(norm: str) -> None:
+    h, one = torch.randn(1, 8, 3), torch.ones(1, 1, 3)
+    _, moments = lookup.function(norms, norm)(h, one, one, None)
+    assert (moments is None) == (lookup.split(norm)[0] in norms.WITHOUT_MOMENTS)
 
 
 def test_running_moments_equal_those_of_torch() -> None:

@@ -207,13 +207,13 @@ def _tied(keep: float) -> float:
     import torch
 
     from folklore.core.networks import Layout, initial
-    from folklore.core.steps import Rule, make_step, optimizer_state
+    from folklore.core.steps import HYPER, Rule, make_step, optimizer_state
 
     rng, layout = np.random.default_rng(0), Layout(6, 4, 2, 8, "relu", "none")
     x, y = torch.from_numpy(rng.standard_normal((1, 16, 6))), torch.from_numpy(rng.integers(0, 4, (1, 16)))
     unit = torch.from_numpy((rng.random((1, 1, 8)) < keep) / keep)
     number = torch.full((1, 1, 1), 0.1, dtype=torch.float64)
-    hyper = dict.fromkeys(("lr", "momentum", "weight_decay", "l1", "clip"), number)
+    hyper = dict.fromkeys(HYPER, number)
     results = []
     for factors in ({("unit", 0): unit}, {("weight", 1): unit.mT.expand(1, 8, 8)}):
         net = initial(layout, ["he_normal"], [3], torch.device("cpu"))

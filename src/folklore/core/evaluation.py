@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from folklore.core.affine import in_registers
+from folklore.core.blocks import Block
 from folklore.core.calls import Calls, Matrix, of_update
-from folklore.core.losses import cross_entropy, scored
+from folklore.core.losses import scored
+from folklore.core.making import unrecorded
 from folklore.core.networks import Layout, Parameters, forward
 from folklore.core.softmax import scores_part
+from folklore.core.sources import Given
+from folklore.core.steps import HYPER, Rule, optimizer_state
 from folklore.core.traced_passes import TracedPass
 from folklore.core.traced_updates import steps_of
 from folklore.core.traces import Trace, trace_of_pass
@@ -72,8 +76,15 @@ def _by_trace(trace: Trace, parameters: Parameters, x: Tensor, y: Tensor) -> Sco
 
 
 def gradient_norms(layout: Layout, parameters: Parameters, x: Tensor, y: Tensor) -> np.ndarray:
-    """Euclidean norm (R, layers) of the loss's gradient by each weight matrix, first layer first, on x (R, B, F) without dropout."""
-    logits = forward(layout, parameters, x, training=True)
-    loss = cross_entropy(logits, y).sum()  # the runs share no parameter, so the sum's gradients never mix
-    gradients = torch.autograd.grad(loss, parameters.weights)
-    return torch.stack([g.flatten(1).norm(dim=1) for g in gradients], dim=1).detach().cpu().numpy()
+    """Euclidean norm (R, layers) of the loss's gradient by each weight matrix, first layer first, on x (R, B, F) without dropout.
+
+    It is what momentum remembers of a first update, which is made at rate 0 on a copy.
+    """
+    rule, still = Rule("momentum"), x.new_zeros(len(x), 1, 1)
+    copy = parameters.copied()
+    state = optimizer_state(rule.optimizer, copy.trained())
+    hyper = dict.fromkeys(HYPER, still)
+    block = Block(Given(x.unsqueeze(0)), y.unsqueeze(0), factors={}, fixed={}, rates=[1.0], first=1)
+    unrecorded(layout, rule)(copy, state, hyper, block)
+    velocities = [velocity for (velocity,) in state[: len(copy.weights)]]
+    return torch.stack([v.flatten(1).norm(dim=1) for v in velocities], dim=1).cpu().numpy()

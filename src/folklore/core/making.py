@@ -14,11 +14,15 @@ from folklore.core.traces import fits, trace_of
 
 
 def updating(layout: Layout, rule: Rule, device: torch.device) -> Updates:
-    """A function that makes the updates of a block."""
-    step = make_step(layout, rule)
+    """A function that makes the updates of a block, of many blocks."""
     if device.type == "cuda":
-        return Recorded(step, as_graph)
-    trace = trace_of(layout, rule)
+        return Recorded(make_step(layout, rule), as_graph)
+    return unrecorded(layout, rule)
+
+
+def unrecorded(layout: Layout, rule: Rule) -> Updates:
+    """A function that makes the updates of a block."""
+    trace, step = trace_of(layout, rule), make_step(layout, rule)
 
     def updates(parameters: Parameters, state: State, hyper: Hyper, block: Block) -> list[Tensor]:
         if trace and fits(trace, parameters, block):

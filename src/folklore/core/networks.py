@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from inspect import getfullargspec
 
@@ -75,6 +75,15 @@ class Parameters:
 
     def trained(self) -> list[Tensor]:
         return [*self.weights, *self.biases, *self.gains, *self.shifts]
+
+    def tensors(self) -> list[Tensor]:
+        """The trained ones, then the running moments."""
+        return [*self.trained(), *(moment for pair in self.running for moment in pair)]
+
+    def copied(self) -> Parameters:
+        """The same numbers in memory of their own, as they were laid out."""
+        running = [(mean.clone(), variance.clone()) for mean, variance in self.running]
+        return replace(self.with_trained([t.detach().clone() for t in self.trained()]), running=running)
 
     def with_trained(self, tensors: Sequence[Tensor]) -> Parameters:
         """The same parameters, the trained ones replaced, in the order of `trained`."""

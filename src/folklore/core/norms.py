@@ -16,6 +16,9 @@ from folklore.core import ghosts, layer_norm
 from folklore.core.affine import total
 from folklore.core.batch_norm import Moments, evaluated, normalised
 
+# of these evaluation takes nothing from training
+WITHOUT_MOMENTS = ("none", "layer")
+
 
 def none(
     h: Tensor, gain: Tensor | None, shift: Tensor | None, moments: Moments | None

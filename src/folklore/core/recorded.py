@@ -99,8 +99,7 @@ def _tensors(block: Block) -> list[Tensor]:
 
 def _written(parameters: Parameters, state: State) -> list[Tensor]:
     """What an update writes into."""
-    moments = [moment for pair in parameters.running for moment in pair]
-    return [*parameters.trained(), *moments, *(tensor for own in state for tensor in own)]
+    return [*parameters.tensors(), *(tensor for own in state for tensor in own)]
 
 
 def _kinds(block: Block) -> list[object]:

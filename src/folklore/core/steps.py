@@ -23,7 +23,8 @@ from folklore.core.networks import Layout, Parameters, Pass, update_running
 from folklore.core.updates import numbers_of, slots, update, update_affine, update_by, update_norm
 
 State = list[list[Tensor]]
-Hyper = dict[str, Tensor]
+HYPER = ("lr", "momentum", "weight_decay", "l1", "clip")
+Hyper = dict[str, Tensor]  # of these, columns (R, 1, 1)
 Factors = Mapping[tuple[str, int], Tensor]
 Step = Callable[[Parameters, State, Hyper, Tensor, Tensor, Factors, float], Tensor]
 

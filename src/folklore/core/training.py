@@ -17,8 +17,9 @@ from folklore.core.draws import Draws
 from folklore.core.evaluation import gradient_norms, scores
 from folklore.core.making import updating
 from folklore.core.networks import Layout, Pass, initial
+from folklore.core.norms import WITHOUT_MOMENTS
 from folklore.core.sources import Given, Source
-from folklore.core.steps import Rule, optimizer_state
+from folklore.core.steps import HYPER, Rule, optimizer_state
 
 # inputs and mask factors of a block: enough to share the cost of a call, few enough for the memory (on a GPU, for 1 GiB of it) where they are made
 # ahead. On a processor, two at work, 2^21, 2^22, 2^23, 2^24, when all were: 97, 87, 81, 81 us an update with dropout at batch 32, 229, 216, 213, 245
@@ -107,7 +108,7 @@ class Stack:
         for bias in self.parameters.biases[:-1]:
             bias.add_(self.column("bias"))
         self.state = optimizer_state(one.optimizer, self.parameters.trained())
-        self.hyper = {name: self.column(name) for name in ("lr", "momentum", "weight_decay", "l1", "clip")}
+        self.hyper = {name: self.column(name) for name in HYPER}
         pool = torch.from_numpy(data.pool_x), torch.from_numpy(data.pool_y)
         self.batches = Batches(*pool, seeds, one.n_train, one.batch_size, one.order, device)
         self.draws = Draws(seeds, [run.dropout for run in runs], device)
@@ -143,7 +144,7 @@ class Stack:
 
     def _train(self, tick: Callable[[float], None]) -> list[dict]:
         self.tick = tick
-        norms = self._gradient_norms()
+        norms = gradient_norms(self.layout, self.parameters, *self.training_rows(GRADIENT_ROWS))
         lookup.from_file("procedures", self.one.procedure, "train")(self)
         if self.done != self.one.updates:
             raise RuntimeError(
@@ -194,17 +195,13 @@ class Stack:
         inputs = self.one.batch_size * len(self.runs) * self.layout.inputs
         return inputs + sum(factor.shape.numel() for factor in factors)
 
-    def _gradient_norms(self) -> np.ndarray:
-        for weight in self.parameters.weights:
-            weight.requires_grad_()
-        return gradient_norms(self.layout, self.parameters, *self.training_rows(GRADIENT_ROWS))
-
     def _recalibrated_accuracy(self) -> np.ndarray | None:
         """Test accuracy (R,) with the moving averages replaced by the moments of RECALIBRATION_ROWS training rows at once.
 
         It separates what batch normalisation learnt from the noise of its moving averages, which is large at small batches.
         """
-        if not self.parameters.running or not any(run.score_test for run in self.runs):
+        norm, _ = lookup.split(self.one.norm)
+        if norm in WITHOUT_MOMENTS or not any(run.score_test for run in self.runs):
             return None
         x, _ = self.training_rows(RECALIBRATION_ROWS)
         with torch.no_grad():

@@ -68,21 +68,19 @@ def _remove(stack: Stack, importance: list[Tensor], left: float, active: np.ndar
 
 
 def _snapshot(stack: Stack) -> list[Tensor]:
-    tensors = [*stack.parameters.trained(), *(t for slots in stack.state for t in slots)]
+    tensors = [*stack.parameters.tensors(), *(t for slots in stack.state for t in slots)]
     masks = [stack.fixed.get(("weight", i)) for i in range(len(stack.parameters.weights))]
-    moments = [t for pair in stack.parameters.running for t in pair]
     kept = [
         torch.ones_like(w) if m is None else m for m, w in zip(masks, stack.parameters.weights, strict=True)
     ]
-    return [t.detach().clone() for t in (*tensors, *moments, *kept)]
+    return [t.detach().clone() for t in (*tensors, *kept)]
 
 
 @torch.no_grad()
 def _restore(stack: Stack, before: list[Tensor], which: np.ndarray) -> None:
     """Put these runs back."""
     chosen = torch.from_numpy(which).to(stack.device).view(-1, 1, 1)
-    tensors = [*stack.parameters.trained(), *(t for slots in stack.state for t in slots)]
-    tensors += [t for pair in stack.parameters.running for t in pair]
+    tensors = [*stack.parameters.tensors(), *(t for slots in stack.state for t in slots)]
     tensors += [stack.fixed["weight", i] for i in range(len(stack.parameters.weights))]
     for now, then in zip(tensors, before, strict=True):
         now.copy_(torch.where(chosen, then, now))

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from folklore.core.networks import Parameters
     from folklore.core.training import Stack
 
 CHECKS = 50
@@ -27,7 +26,7 @@ class Best:
     def __init__(self, stack: Stack) -> None:
         self.stack, runs = stack, len(stack.runs)
         self.score, self.stopped_at = np.full(runs, -np.inf), np.zeros(runs)
-        self.kept = _copy(stack.parameters)
+        self.kept = stack.parameters.copied()
 
     def offer(self, score: np.ndarray) -> None:
         """Keep the parameters of the runs that now score (R,) higher; a score that is not a number is none."""
@@ -35,7 +34,7 @@ class Best:
         self.score = np.where(better, score, self.score)
         self.stopped_at = np.where(better, self.stack.done, self.stopped_at)
         chosen = torch.from_numpy(better).to(self.stack.device).view(-1, 1, 1)
-        for old, new in zip(_tensors(self.kept), _tensors(self.stack.parameters), strict=True):
+        for old, new in zip(self.kept.tensors(), self.stack.parameters.tensors(), strict=True):
             old.copy_(torch.where(chosen, new.detach(), old))
 
 
@@ -62,14 +61,3 @@ def _on_test(name: str, stack: Stack) -> dict[str, np.ndarray]:
     scores = stack.score("test") if seen.any() else (np.full(len(seen), np.nan),) * 2
     found = zip(("test_accuracy", "test_loss"), scores, strict=True)
     return {f"{name}_{what}": np.where(seen, score, np.nan) for what, score in found}
-
-
-def _copy(parameters: Parameters) -> Parameters:
-    """The same numbers in memory of their own, as they were laid out."""
-    copied = parameters.with_trained([t.detach().clone() for t in parameters.trained()])
-    copied.running = [(mean.clone(), variance.clone()) for mean, variance in parameters.running]
-    return copied
-
-
-def _tensors(parameters: Parameters) -> list[torch.Tensor]:
-    return [*parameters.trained(), *(moment for pair in parameters.running for moment in pair)]

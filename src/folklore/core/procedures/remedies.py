@@ -23,7 +23,7 @@ _LARGEST = 1e3  # what is kept of the loss of a round that was taken back
 
 def train(stack: Stack) -> None:
     """Measures: raised and lowered, how often the rate was; last_rate."""
-    initial = [tensor.detach().clone() for tensor in _all(stack)]
+    initial = [tensor.detach().clone() for tensor in stack.parameters.tensors()]
     raised, lowered = np.zeros((2, len(stack.runs)))
     for i in range(ROUNDS):
         first = stack.done
@@ -54,15 +54,11 @@ def diagnosis(losses: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]
 def _take_back(stack: Stack, initial: list[Tensor], which: np.ndarray) -> None:
     """Initial weights and averages, and an optimizer that remembers nothing, for these runs."""
     back = _column(stack, which)
-    for tensor, start in zip(_all(stack), initial, strict=True):
+    for tensor, start in zip(stack.parameters.tensors(), initial, strict=True):
         tensor.copy_(torch.where(back, start, tensor))
     for slots in stack.state:
         for slot in slots:
             slot.masked_fill_(back, 0.0)
-
-
-def _all(stack: Stack) -> list[Tensor]:
-    return [*stack.parameters.trained(), *(tensor for pair in stack.parameters.running for tensor in pair)]
 
 
 def _cap(losses: np.ndarray, which: np.ndarray) -> None:
