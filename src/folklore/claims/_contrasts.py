@@ -16,6 +16,12 @@ def recalibrated(runs: pd.DataFrame) -> pd.Series:
     return runs["recalibrated_accuracy"].astype(float).fillna(runs["test_accuracy"])
 
 
+def every_second_rate(runs: pd.DataFrame, factor: str) -> pd.DataFrame:
+    """The runs of the main ground at the lowest, third lowest, ... of the rates that a level of the factor has: half as many rates."""
+    main = runs[runs["variant"] == "main"]
+    return main[main.groupby(factor)["lr"].rank("dense") % 2 == 1]
+
+
 def validated(runs: pd.DataFrame) -> pd.Series:
     """Mean validation accuracy by arm: of the tuning runs at the tuned rate, of all runs where there are none."""
     tuned = runs[(runs["phase"] == "tune") & runs["chosen"].astype(bool)]

@@ -13,6 +13,7 @@ A higher limit is not yet a benefit: whether higher rates also train faster or b
 bn-lr-ladder.
 """
 
+from folklore.claims._contrasts import every_second_rate
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -33,7 +34,6 @@ DESIGN = Study(
     cells=tuple({"norm": n, "lr": r, "label": f"{n}, rate {r:g}"} for n in ("none", "batch") for r in RATES),
     fixed={"optimizer": "sgd"},
     updates=300,
-    half_replicates=8,
     seconds=67,
     variants=(
         Variant("fashion_mnist", fixed={"data": "fashion_mnist", "n_train": 8192}, study={"replicates": 16}),
@@ -55,10 +55,15 @@ CRITERION = Criterion(
 def judge(runs, criterion):
     from dataclasses import replace
 
+    import pandas as pd
+
     from folklore.stats.findings import contrast
 
     limits = stable_limits(runs, criterion.settings["loss"])
-    finding = contrast(limits, {"batch norm": 1.0, "no norm": -1.0}, criterion.delta, measure="limit")
+    half = stable_limits(every_second_rate(runs, "norm"), criterion.settings["loss"]).assign(phase="half")
+    finding = contrast(
+        pd.concat([limits, half]), {"batch norm": 1.0, "no norm": -1.0}, criterion.delta, measure="limit"
+    )
     top = int((limits["limit"] >= limits["top"]).sum())
     none = int(limits["none"].sum())
     notes = []

@@ -62,8 +62,8 @@ DESIGN = Study(
 
 CRITERION = Criterion(
     text="log2 of the updates to a training loss of .8 (Fashion-MNIST .45) with batch normalisation at the "
-    "plain network's rate minus the same at five times that rate; runs censored at the budget; smallest "
-    "ratio of interest 1.1.",
+    "plain network's rate minus the same at five times that rate; runs censored at the budget; "
+    "t-interval and log-rank test; smallest ratio of interest 1.1.",
     metric="steps to the target, BN x1 against BN x5",
     unit="octaves",
     delta=0.1375,

@@ -65,8 +65,8 @@ CLAIM = Claim(
 )
 DESIGN = None
 CRITERION = Criterion(
-    text="On a regression problem with unequal curvatures, the ridge estimate of the best lambda agrees with gradient "
-    "descent from zero, stopped after 50 steps, to a relative error below 1e-6 in float64.",
+    text="On a regression problem with unequal curvatures, the ridge estimate of the best lambda, and that of lambda = "
+    "1 / (steps x rate), agree with gradient descent from zero, stopped after 50 steps, to a relative error below 1e-6 in float64.",
     metric="relative error",
     unit="",
     delta=0.0,

@@ -88,7 +88,7 @@ CRITERION = Criterion(
     text="On a convex problem soft thresholding meets the conditions of the L1 minimum, and SGD by subgradients leaves no "
     "exact zero (1e-6). And the probability that a silent input has less weight than a real one, L1 minus L2, each at its "
     "strength of best mean validation accuracy, is above 0 (95 % interval) and not negligible (90 % interval not within "
-    "5 points: one pair in twenty), and so is the share of exact zeros (the larger p).",
+    "5 points: one pair in twenty); and the share of exact zeros is larger, too (the larger p).",
     metric="silent input below real one, L1 minus L2",
     unit="points",
     delta=0.05,

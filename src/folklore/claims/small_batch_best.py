@@ -48,14 +48,14 @@ DESIGN = Study(
     # and a rate was chosen at which 3 of 64 fresh runs diverged.
     tuning_seeds=7,
     half_replicates=8,
-    seconds=1250,
+    seconds=1290,
     variants=(
         Variant(
             "fashion_mnist",
             fixed={"data": "fashion_mnist", "n_train": 4096},
             study={
                 "factors": {"batch_size": (8, 32, 64, 128)},
-                "samples": 192_000,
+                "samples": 256_000,
                 "rates": Rates(count=5),
                 "tuning_seeds": 2,
                 "replicates": 12,

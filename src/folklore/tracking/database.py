@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import IO
 
 from mlflow.exceptions import MlflowException
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, TextClause, event
+from sqlalchemy.engine import Result
+from sqlalchemy.engine.result import null_result
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from folklore.errors import REMEDIES, UsageError, refused
 from folklore.tracking.address import VARIABLE, of_file, without_credentials
@@ -28,15 +31,32 @@ logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 LOCK_SECONDS = 5.0
 
 
-@event.listens_for(Engine, "connect")
-def _commit_without_waiting(connection: object, _: object) -> None:
-    """A run takes six commits; waiting for the disk at each made two fifths of an import's time.
+# what MLflow says to SQLite in every session, seven times a run; a connection keeps it
+SETTINGS = frozenset(
+    {"PRAGMA foreign_keys = ON;", "PRAGMA busy_timeout = 20000;", "PRAGMA case_sensitive_like = true;"}
+)
 
-    In the write-ahead log nothing is lost by that when the process is killed. A power cut leaves the database sound, without its last
-    commits: whoever vouches for them waits for `secure` first.
+
+@event.listens_for(Engine, "connect")
+def _set_up(connection: object, _: object) -> None:
+    """Whatever holds for as long as a connection to SQLite lives.
+
+    A run takes six commits; waiting for the disk at each made two fifths of an import's time. In the write-ahead log nothing is lost by
+    not waiting when the process is killed. A power cut leaves the database sound, without its last commits: whoever vouches for them waits for
+    `secure` first.
     """
     if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous=NORMAL").close()
+        for setting in ("PRAGMA synchronous=NORMAL", *SETTINGS):
+            connection.execute(setting).close()
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _set_up_already(state: ORMExecuteState) -> Result | None:
+    """Nothing to be done for what `_set_up` did."""
+    statement = state.statement
+    if isinstance(statement, TextClause) and statement.text in SETTINGS:
+        return null_result()
+    return None
 
 
 def secure(path: Path | None) -> None:
