@@ -105,6 +105,14 @@ def test_the_full_profile_crosses_everything() -> None:
     assert len(six.levels_of_cells()) == 12_600
 
 
+def test_the_full_profile_makes_the_updates_that_the_source_prints() -> None:
+    study = replace(STUDY, samples=0, updates=100, printed_updates=250, fixed={"loss_points": 30})
+    ours, printed = cells_of(study), cells_of(study, "profile=full")
+    assert {(c.run.updates, c.run.loss_points) for c in ours} == {(100, 30)}
+    # windows of the loss curve stay as long
+    assert {(c.run.updates, c.run.loss_points) for c in printed if c.variant == "main"} == {(250, 75)}
+
+
 def test_profiles_cap_replicates_rates_and_seeds() -> None:
     smoke = make_plan(["profile=smoke"])
     assert {c.replicates for c in smoke.cells} == {2}

@@ -404,6 +404,7 @@ def check(holds: bool, form: str) -> Check:
         (Finding(checks=(check(True, "right"), check(False, "derived"))), Verdict("fails")),
         (Finding(checks=(check(False, "printed"), check(True, "right"))), Verdict("fails")),
         (Finding(checks=(check(True, "printed"), check(False, "derived"))), Verdict("holds")),
+        (Finding(checks=(check(True, "printed"), check(False, "right"))), Verdict("fails")),
         (Finding(GOOD, GOOD.p), SUPPORTED),
         (Finding(GOOD, GOOD.p, checks=(check(True, "right"),)), SUPPORTED),
         (Finding(GOOD, GOOD.p, checks=(check(False, "right"),)), Verdict("refuted", "formula")),

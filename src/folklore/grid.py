@@ -146,7 +146,8 @@ class Study:
     tune_on: "val_accuracy", "steps" (to the training loss `target`), or the name of a measure that is better when it is higher
     (one whose name ends in `accuracy` counts as chance where the run diverged later).
     half_replicates: replicates, on the main ground, of what half as many rates would have chosen: a headline claim's robustness row.
-    seconds: core-seconds that the study may cost in the laptop profile.
+    seconds: core-seconds that the study may cost in the laptop profile. printed_updates: what the source has for `updates`, made where the
+    profile trains on all data, too; 0 where that is the same.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Study:
     target: float | None = None
     variants: tuple[Variant, ...] = ()
     seconds: float = 0.0
+    printed_updates: int = 0
     title: str = ""
 
     def versions(self) -> Iterator[tuple[str, Study]]:

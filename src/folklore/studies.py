@@ -102,7 +102,8 @@ def _check_numbers(study: Study) -> None:
 
 def scaled(study: Study, profile: ProfileConfig) -> Study:
     """The study as this profile trains it: replicates, rates and seeds capped, variants too."""
-
+    if profile.full_data and study.printed_updates:
+        study = _as_printed(study)
     rates = _capped_rates(study.rates, profile)
     capped = {
         "replicates": profile.replicates,
@@ -121,6 +122,13 @@ def scaled(study: Study, profile: ProfileConfig) -> Study:
     further = profile.further_grounds and study.target is None and study.tuning_seeds > 1
     grounds = (*variants, *_further_grounds(study)) if further else variants
     return replace(study, rates=rates, variants=grounds, **numbers)
+
+
+def _as_printed(study: Study) -> Study:
+    """With the source's number of updates, and a loss curve as fine as before."""
+    points = int(study.fixed.get("loss_points", Run().loss_points))
+    finer = -(-points * study.printed_updates // study.updates)
+    return replace(study, updates=study.printed_updates, fixed={**study.fixed, "loss_points": finer})
 
 
 def cap(value: int, most: int | None) -> int:

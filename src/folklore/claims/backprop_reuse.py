@@ -4,11 +4,12 @@ Two lectures present backpropagation as the chain rule plus one idea. Written ou
 different layers begin with the same factors; computed once and handed down from layer to layer, these factors give
 all derivatives together.
 
-We took nets of 1 to 50 weight matrices, computed the derivatives of all matrices from the written-out products in
-three ways, and counted the multiplications: each line by itself, each line by itself but with one forward pass for
-all, and with everything reused. All agree with automatic differentiation, and the count of the last way is the one that
-the library itself reports. Line by line the work grows with the square of the depth, with reuse in proportion to it: all
-gradients together cost less than three forward passes, however deep the net is and however many weights it has.
+We took nets of 1 to 50 weight matrices, computed the derivatives of all matrices from the written-out products in three
+ways, and counted the multiplications: each line by itself, each line by itself but with one forward pass for all, and
+with everything reused. With ten matrices all three agree with automatic differentiation, and the count of the last way
+is the one that the library itself reports. Line by line the work grows with the square of the depth, with reuse in
+proportion to it: all gradients together cost less than three forward passes, however deep the net is and however many
+weights it has.
 
 The saving is not for nothing: every layer's output has to be kept until the way back reaches it. And there is
 nothing to save with a single layer. The count includes matrix products only.

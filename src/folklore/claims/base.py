@@ -97,6 +97,9 @@ class Criterion:
     settings: dict[str, float] = field(default_factory=dict)
 
 
+_NOT_COUNTED = ("title", "seconds", "printed_updates")
+
+
 @dataclass(frozen=True)
 class LoadedClaim:
     """A claim file, read."""
@@ -121,10 +124,12 @@ class LoadedClaim:
 
     @property
     def criterion_hash(self) -> str:
-        """Identity of design and criterion; prose, a study's title and its share of the budget decide nothing and do not count."""
+        """Identity of design and criterion; prose, a study's title and its share of the budget decide nothing and do not count, nor does
+        what the profile of all data makes of the design.
+        """
         design = self.design
         if isinstance(design, Study):
-            design = {k: v for k, v in asdict(design).items() if k not in ("title", "seconds")}
+            design = {k: v for k, v in asdict(design).items() if k not in _NOT_COUNTED}
         return digest({"design": design, "criterion": asdict(self.criterion)}, 16)
 
 

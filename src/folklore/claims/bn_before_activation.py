@@ -1,8 +1,8 @@
 """Batch normalisation belongs before the nonlinearity
 
-Ioffe and Szegedy normalise what goes into the nonlinearity, not what comes out of it: a sum of many inputs is
-closer to a normal distribution, so that mean and variance say nearly all about it, and a sigmoid that gets normalised
-inputs cannot saturate. Two lectures pass on the order.
+Ioffe and Szegedy normalise what goes into the nonlinearity, not what comes out of it: a sum of many inputs is closer
+to a normal distribution, so that mean and variance say nearly all about it, and a sigmoid that gets normalised inputs
+does not start saturated. Two lectures pass on the order.
 
 It is contested. In the caffenet-benchmark the norm behind the ReLU was better in one net, CaffeNet, and slightly
 worse in another, GoogLeNet. Here both orders are trained with equally many parameters, each with its own tuned

@@ -11,8 +11,8 @@ compared its predictions, and tested that one row's output no longer depends on 
 
 All of it is right. One step between the two ways to get the statistics is easily lost: a batch of m rows has, on
 average over all batches, only (m - 1)/m of the variance of the data, because its own mean was subtracted. The
-original paper multiplies by m/(m - 1), and so do our nets and the usual libraries; the slide does not mention
-it. We enumerated all batches of a small data set to show the factor.
+original paper multiplies by m/(m - 1), and so do our nets and PyTorch, though not every library; the slide does
+not mention it. We enumerated all batches of a small data set to show the factor.
 
 The rule holds if the printed line agrees with the evaluation mode to one part in a million and mixtures of
 inputs give mixtures of outputs.

@@ -4,10 +4,11 @@ The lecture prints four lines from the batch normalisation paper: Inception need
 %; with batch normalisation 13.3 million; at five times the rate 2.1 million and a better final accuracy; at
 thirty times 2.7 million and a better one still. The table reads as if the rate alone did it.
 
-More was changed than the rate: the fast rows also dropped dropout, cut the L2 penalty to a fifth, decayed
-the rate faster, shuffled better and augmented less. What each of these did, the paper does not show. We
-rebuild the table with the rate alone, and then with that part of the bundle that our networks have (a
-fifth of the weight decay, a decaying rate); our baseline has no dropout and no augmentation to take away.
+More was changed than the rate: the fast rows also dropped dropout and local response normalisation, cut the
+L2 penalty to a fifth, decayed the rate faster, shuffled better and augmented less. What each of these did,
+the paper does not show. We rebuild the table with the rate alone, and then with that part of the bundle
+that our networks have (a fifth of the weight decay, a decaying rate); our baseline has no dropout and no
+augmentation to take away.
 
 The rate of the plain network is tuned, for accuracy, although it is steps that are counted; the rows with
 batch normalisation use one, five and thirty times that rate, untuned, as the table does. What decides is

@@ -11,11 +11,11 @@ that the difference is negligible; rows beside it give batches of 2, 8 and 128, 
 weight of a tenth for the newest batch, the average rests on no more than some twenty batches, which at two
 rows a batch is next to nothing.
 
-What is averaged matters, too. One lecture averages the standard deviation, the others the variance. The
-square root bends: on average, the standard deviation of a batch lies below that of the set, so averaging it
-gives too little, however long one averages. Variances, each multiplied by m/(m-1), have no such bias. This
-is computed exactly, from all batches that can be drawn with replacement from a small set, and from the law
-of normal data.
+What is averaged matters, too. Lecture 2 averages the standard deviation, lectures 0, 1 and 4 the variance;
+3 does not say. The square root bends: on average, the standard deviation of a batch lies below that of the
+set, so averaging it gives too little, however long one averages. Variances, each multiplied by m/(m-1),
+have no such bias. This is computed exactly, from all batches that can be drawn with replacement from a
+small set, and from the law of normal data.
 
 Supported means: at batch 32, the two ways differ by less than a point of test accuracy (90 % interval), and
 the exact statements hold.

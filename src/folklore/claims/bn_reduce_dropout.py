@@ -1,8 +1,8 @@
 """With batch normalisation, use less dropout
 
 Both add noise: dropout on purpose, batch normalisation through the accidents of each batch. With the one in
-place, the lectures say, the other should be turned down. An often quoted benchmark of CaffeNet variants
-with batch normalisation shows a small optimum at a dropout rate of .2.
+place, one lecture says, the other should be turned down. An often quoted benchmark of CaffeNet variants with
+batch normalisation shows a small optimum at a dropout rate of .2.
 
 That is an interaction: what a dropout rate of .5 brings without batch normalisation minus what it brings
 with it, on 1,024 training rows, all four arms with their own tuned rates. The claim predicts that this is

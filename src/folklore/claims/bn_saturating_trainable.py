@@ -1,7 +1,7 @@
 """With batch normalisation even sigmoid networks train
 
 Sigmoids squash: far from zero their slope vanishes, and a deep stack of them stops learning. Batch
-normalisation keeps the inputs of every layer where the slope is largest. The paper trained Inception with
+normalisation starts the inputs of every layer where the slope is largest. The paper trained Inception with
 sigmoids to 69.8 % with batch normalisation; without it, the network never left chance.
 
 Three hidden layers of sigmoids are trained with and without batch normalisation, each with its own tuned

@@ -40,7 +40,8 @@ CLAIM = Claim(
     paper="cs231n course notes, hyperparameter optimization; Li et al. 2018 (Hyperband), arXiv:1603.06560",
     reported="a first stage of one epoch or less, a second of about five (cs231n); no correlation is given.",
     limits="Learning rate and weight decay of a small net, constant rates, ten epochs in all. A rate that "
-    "decays, or regularisation that pays off late, may turn the order round.",
+    "decays, or regularisation that pays off late, may turn the order round. The short run is the beginning of the long one, with the "
+    "same start and batches; one that starts anew would agree less.",
     headline=False,
 )
 DESIGN = "fixed-rates"  # of log-space-grid

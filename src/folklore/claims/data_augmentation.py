@@ -40,7 +40,8 @@ CLAIM = Claim(
     reported="Simard and colleagues: on MNIST distorted copies cut the error of a fully connected net by about half. "
     "Krizhevsky and colleagues: without crops and mirror images their net overfits badly.",
     limits="Curves, whose ends are joined when they are moved. The changes are those that the generator of the data "
-    "uses itself, which is more than is known about photographs. Fixed crops at test time are not tried.",
+    "uses itself, which is more than is known about photographs. Fixed crops at test time and changes of "
+    "brightness are not tried.",
     headline=False,
 )
 NONE, MIRRORED, FEW = "as they are", "mirrored", "1,024 rows"

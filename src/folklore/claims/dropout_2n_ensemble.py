@@ -4,10 +4,10 @@ With n units that may be dropped there are 2^n thinned networks, and every step 
 them. To predict, one would have to average the forecasts of them all; the rule says that the whole network with
 its signals scaled does this in a single pass.
 
-For one hidden layer and a softmax behind it there is a theorem, and with ten units all 1,024 networks can be
-run to check it: the scaled network is exactly the geometric mean of their probabilities, made to add up to one.
-It is not their arithmetic mean, which is what people call an average, and with a second dropped layer it is
-neither. So as an average of forecasts the rule is an approximation, and how good it is has to be measured.
+For one hidden layer and a softmax behind it there is a theorem, and with ten units all 1,024 networks can be run to
+check it: the scaled network is exactly the geometric mean of their probabilities, made to add up to one. It is not
+their arithmetic mean, which is what people call an average, and with a second dropped layer the theorem no longer
+applies. So as an average of forecasts the rule is an approximation, and how good it is has to be measured.
 
 We train networks with dropout, draw 50 of the thinned networks at random, average their probabilities and
 compare the accuracy with that of the scaled network on the same test rows. The rate is .5, the one of the lecture's
@@ -45,7 +45,8 @@ CLAIM = Claim(
     "MNIST some 50 sampled nets are needed to match scaling, more are slightly better.",
     limits="The learning rate is tuned for the scaled net; at one of its own the mean of thinned nets may do better, and the "
     "sign of the difference may turn. Fifty nets drawn at random stand for all of them, each used for all test rows. It is about "
-    "accuracy, not about how sure the forecasts are, and not about an ensemble of nets that were trained apart.",
+    "accuracy, not about how sure the forecasts are, and not about an ensemble of nets that were trained apart. "
+    "Measured on 2,048 of the 10,000 test rows, the same for all. The margin is 2 points, twice the usual one.",
     headline=False,
     formulas=(
         Formula(

@@ -40,7 +40,7 @@ CLAIM = Claim(
     paper="Hinton et al. 2012, arXiv:1207.0580; Srivastava et al. 2014, JMLR 15, section 7.1",
     reported="Pictures of features that are cleaner with dropout; no figure for robustness.",
     limits="Robust against missing units, which is what training has shown the network, is not robust against other "
-    "disturbances. Correlation is one side of independence only.",
+    "disturbances. Correlation is one side of independence only. Measured on 2,048 of the 10,000 test rows, the same for all.",
     headline=False,
 )
 NONE, FIFTH, HALF = "no dropout", "dropout .2", "dropout .5"

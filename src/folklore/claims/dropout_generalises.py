@@ -1,8 +1,9 @@
 """Dropout reduces overfitting
 
 Dropping units at random while training keeps the network from relying on any one of them; Srivastava and
-colleagues brought the error of a plain MNIST network from 1.60 % to 1.25 % and lower with it. It should
-help most where there is little data to fit.
+colleagues report an MNIST error of 1.35 % with dropout, and 1.25 % with ReLU as well, against 1.60 % that
+they quote for a smaller plain network. It should help where a network can learn its rows by heart; with a
+few hundred rows the paper saw no gain.
 
 Networks are trained on 1,024 and on 4,096 rows with dropout rates of 0, .2 and .5, every arm with its own
 tuned learning rate and the same number of updates. With 1,024 rows the plain network fits its training data
@@ -31,8 +32,8 @@ CLAIM = Claim(
     family="regularisation",
     lectures=(0, 1, 2, 4),
     paper="Srivastava et al. 2014, JMLR 15",
-    reported="MNIST error 1.60 % without; 1.35, 1.25, 1.06 and .95 % with dropout and ever larger or "
-    "better constrained networks.",
+    reported="MNIST error 1.60 % without; 1.35 % with dropout (logistic units), 1.25 with ReLU, 1.06 with max-norm, .95 "
+    "with max-norm and 8,192 units. Networks and sizes differ.",
     limits="A network of 100 units a layer; dropout is said to want wider ones, as the paper's 1,024 to "
     "8,192 units.",
 )

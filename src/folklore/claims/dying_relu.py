@@ -54,7 +54,7 @@ _FOLLOWER = _LEADER | {"lr_of": LEADER, "probe": "dead"}
 
 # Pilot (seeds 20000 to 20002): dead after 2,000 updates at rates .005, .02, .04 and .08 (best: .02) at most 1 %, at .16 47, 48
 # and 37 %, at .32 53 %, and divergence from .64 on; at the start .1 %. From a bias of -1 a net learns, from -2 it does not. The
-# tuned arm is one of activation-choice-minor, and not counted in `seconds`.
+# tuned arm is one of maxout's, and not counted in `seconds`.
 # In 32 replicates the spread was .073, hence 40, planned from that spread alone for a power of .8 at 5 points.
 DESIGN = Study(
     name="dying-relu",

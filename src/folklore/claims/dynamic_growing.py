@@ -1,8 +1,8 @@
 """To grow a net costs once to twice the time of training the final net at once
 
-Who does not know how many neurons a task needs may begin with too few, wait until the loss no longer falls, add
-some, and go on. The lecture says from experience that the whole training then takes only 1.5 to 2 times as long as if
-the final number had been there at once, and that what the net has learnt is not lost when neurons are added.
+Who does not know how many neurons a task needs may begin with too few, wait until the loss no longer falls, add one,
+and go on. The lecture says from experience that the whole training then takes only 1.5 to 2 times as long as if the
+final number had been there at once, and that what the net has learnt is not lost when neurons are added.
 
 We let one hidden layer grow from 4 to 64 units: it doubles whenever the training loss of 100 updates is less than a
 hundredth below that of the 100 before. New units have random incoming weights and outgoing weights of zero, so the
@@ -41,7 +41,8 @@ CLAIM = Claim(
     paper="Soloviev & Shigapova 2021 (the lecture), from experience; related: Chen et al. 2016 (Net2Net), "
     "arXiv:1511.05641",
     reported="1.5 to 2 times the time of training with the final number of neurons; what was learnt is not lost.",
-    limits="One hidden layer, one schedule of doublings, one target. The ratio depends on the target: one that the "
+    limits="One hidden layer, one schedule of doublings, where the lecture adds one neuron at a time and trains it first; one "
+    "target. The ratio depends on the target: one that the "
     "small nets reach makes growing cheap, one near the limit of the final net makes it dear.",
     headline=False,
 )

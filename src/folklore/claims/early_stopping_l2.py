@@ -5,11 +5,11 @@ An L2 penalty likewise leaves strong directions nearly alone and holds the flat 
 equivalence of it, and the lecture repeats that: for a linear model with squared error, stopping after tau steps at
 rate alpha does the same as a penalty of strength about 1/(tau alpha).
 
-Both estimates can be written down. Along a direction with curvature h, descent has gone the share
-1 - (1 - alpha h)^tau of the way; with the penalty the share is h/(h + lambda). One lambda can make these equal for one
-curvature; for two different ones it cannot as long as alpha h < 1, that is, while no step overshoots. So, read as an
-equality, the rule then fails for every data set but those whose directions are all curved alike, and we show by how
-much: the nearest ridge estimate to each point of the path.
+Both estimates can be written down. Along a direction with curvature h, descent has gone the share 1 - (1 - alpha
+h)^tau of the way; with the penalty the share is h/(h + lambda). One lambda can make these equal for one curvature; for
+two different ones it cannot as long as alpha h < 1, that is, while no step overshoots. So, read as an equality, the
+rule then fails for every data set whose least-squares weights have parts in directions of different curvature, and we
+show by how much: the nearest ridge estimate to each point of the path.
 
 What holds exactly is a weaker statement. Stopping early equals a quadratic penalty that has its own strength in each
 direction; where descent has hardly begun that strength is 1/(tau alpha), and it fades to nothing where descent is
@@ -17,8 +17,8 @@ nearly done. So early stopping spares the strong directions more than ridge does
 descent over all drawings of rows with replacement is plain gradient descent. A single run is not, and neither is the
 mean over all orders of the rows, the way an epoch takes them.
 
-The rule holds if, for some lambda, the ridge estimate equals that of gradient descent to a relative error below one
-in a million.
+The rule holds if the ridge estimates of the best lambda and of 1/(tau alpha) equal that of gradient descent to a
+relative error below one in a million.
 """
 
 from __future__ import annotations

@@ -86,9 +86,9 @@ def judge(runs: None, criterion: Criterion) -> Finding:
     variance, worst, gap = 2 / (a + b), _least_error(a, b), (b - a) / (a + b)
     found = [
         ("U(±√6/√(n_in + n_out)) has variance 2/(n_in + n_out)", off((_gains(up)[0], _gains(down)[0]), a * variance, b * variance), "printed"),
-        ("so the mean of both conditions is met", off((sum(_gains(up)) / 2, sum(_gains(down)) / 2), 1, 1), "derived"),
+        ("so the mean of both conditions is met", off((sum(_gains(up)) / 2, sum(_gains(down)) / 2), 1, 1), "printed"),
         (f"no variance meets both: one error is {gap:.2f} at least", off((worst[1],), gap), "printed"),
-        ("2/(n_in + n_out) attains that", off((worst[0],), variance), "derived"),
+        ("2/(n_in + n_out) attains that", off((worst[0],), variance), "printed"),
         ("widths 2-4-2: signal and gradient times 8/9", off(_through("glorot_uniform"), 8 / 9, 8 / 9), "derived"),
         ("Var(w) = 1/n_in: over 2-4-2 both are kept", off(_through("uniform_sqrt3"), 1, 1), "derived"),
     ]  # fmt: skip

@@ -4,11 +4,10 @@ A ReLU sets half of its inputs to zero, so weights that keep the variance of a l
 a ReLU net fade by half in every layer. He's rule doubles the variance of the weights to make up for it, and
 the lecture recommends it whenever the activation is a ReLU.
 
-Half in each layer is little at first: with ten layers a larger learning rate can make up for it. With thirty, one
-part in a thousand million of the variance is left. We trained nets of 10 and of 30 hidden layers, without
-normalisation and without skip connections, each start and each depth at its own tuned rate. The paper
-behind the rule saw the same two regimes: no difference at 14 layers, and no learning at all from Glorot's
-start at 30.
+Half in each layer is little at first: with ten layers training can make up for it. With thirty, one part in a
+thousand million of the variance is left. We trained nets of 10 and of 30 hidden layers, without normalisation and
+without skip connections, each start and each depth at its own tuned rate. The paper behind the rule saw the same
+two regimes: no difference at 14 layers, and no learning at all from Glorot's start at 30.
 
 The verdict is about the deep net, where the rule has its reason. A table shows the difference at both
 depths and by how much it grows between them; whoever builds nets of a few layers should read the line for

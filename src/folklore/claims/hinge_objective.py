@@ -85,16 +85,18 @@ def judge(runs: None, criterion: Criterion) -> Finding:
     given, tolerance = criterion.settings, criterion.settings["tolerance"]
     classes, penalty, beta = int(given["classes"]), given["penalty"], given["beta"]
     x, y, w = problem = _problem(int(given["rows"]), int(given["inputs"]), classes)
-    library = classes * multi_margin_loss(x @ w, y) + penalty * (w**2).sum()
-    found = [
-        ("value with L2, against the library", _printed(problem, penalty, "L2", beta), library, "printed")
-    ]
+    squares, sizes = torch.linalg.vector_norm(w) ** 2, torch.linalg.vector_norm(w, 1)
+    penalties = dict(zip(PENALTIES, (squares, sizes, beta * squares + sizes), strict=True))
+    found = []
     for name in PENALTIES:
+        library = classes * multi_margin_loss(x @ w, y) + penalty * penalties[name]
+        value = _printed(problem, penalty, name, beta)
+        found.append((f"value with {name}, against the library", value, library, "printed"))
         by_hand = _gradient(problem, penalty, name, beta)
         auto = torch.func.grad(lambda v, name=name: _objective((x, y, v), penalty, name, beta))(w)
         differences = slope(lambda name=name: _printed(problem, penalty, name, beta), w)
         found.append((f"gradient with {name}, autograd", by_hand, auto, "printed"))
-        found.append((f"gradient with {name}, differences", differences, auto, "derived"))
+        found.append((f"gradient with {name}, differences", by_hand, differences, "printed"))
     zero = _printed((x, y, torch.zeros_like(w)), penalty, "L2", beta)
     rescaled = 3 * _printed((x, y, w / 3), 3 * penalty, "L2", beta)
     found.append(("W = 0: the loss is classes - 1", zero, torch.tensor(classes - 1.0), "derived"))

@@ -11,8 +11,9 @@ the prior written as extra rows of data. All agree.
 
 Two things follow that are easily overlooked. The right penalty falls as 1/n: a penalty that stays the same while the
 data grow stands for a prior that becomes ever more certain. And a prior holds for one choice of units: rescale a
-feature, and the same penalty says something else. Whether the information helps depends on whether it is right, too;
-in the example here the penalised estimate is worse than the plain one for weights of about twice t and more.
+feature, and the same penalty says something else. Whether the information helps depends on whether it is right, too; in
+the example here the penalised estimate is worse than the plain one for weights of about one and a half times t and
+more.
 
 The rule holds if the minimiser of the penalised loss is the most probable vector of weights to a relative error below
 one in a million.

@@ -45,7 +45,8 @@ CLAIM = Claim(
     "normalisation has 1.7 points more error on ImageNet than batch normalisation.",
     limits="At batches 2 and 4 layer normalisation is compared with batch normalisation, not with no norm. Fully "
     "connected layers of 100 units. A norm over units needs many of them; with one unit it would put out the shift, as "
-    "batch normalisation does with one row. Recurrent nets are another claim.",
+    "batch normalisation does with one row. Recurrent nets are another claim. Rates are chosen by "
+    "validation with the moving averages; only the test score is also one with moments recomputed.",
     headline=False,
     formulas=(
         Formula(

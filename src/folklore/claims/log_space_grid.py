@@ -42,8 +42,8 @@ CLAIM = Claim(
     paper="Bengio 2012, arXiv:1206.5533, section 3.3; Bergstra & Bengio 2012, JMLR 13; cs231n course notes",
     reported="a typical draw of the learning rate is ten to the power of a uniform number from -6 to 1 "
     "(cs231n); no comparison with a linear search is given.",
-    limits="Plain SGD, whose best rate of .2 to .4 lies high: for momentum or Adam, whose best rates are 10 "
-    "to 200 times lower, the linear search would do worse still. Twelve trials of one parameter. "
+    limits="Plain SGD, whose best rate of .2 to .4 lies high: for momentum or Adam, whose best rates are about "
+    "10 and 50 times lower, the linear search would do worse still. Twelve trials of one parameter. "
     "A choice is scored by the next replicate's net, so neighbouring replicates are not quite independent.",
     headline=False,
 )

@@ -15,6 +15,8 @@ In between the advice is put to a harder test. The common net of this report, 10
 gap and would gain from being larger, too: a robustness row compares the two remedies there. More data, the other
 answer to a gap, needs no proof and is left out.
 
+If the gaps are not above 1 and below .5 in the two situations, the comparison decides nothing.
+
 Supported means: the named remedy beats the other one on average over both situations, by an amount not shown to be
 below 1 point, and in each of the two taken alone.
 """

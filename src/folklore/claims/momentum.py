@@ -1,8 +1,7 @@
 """Momentum makes SGD faster
 
 Momentum adds up the gradients of the last steps and walks along their sum: directions on which they agree
-grow, those that flip cancel. The lecture says that SGD usually works with momentum, and every library ships
-.9 for it.
+grow, those that flip cancel. The lecture says that SGD usually works with momentum; .9 is the usual value.
 
 There is a catch. Under a steady gradient the sum of a momentum mu grows to 1 / (1 - mu) times one gradient,
 so mu = .9 at the same learning rate takes steps ten times as large. Whoever turns it on and leaves the rate

@@ -10,8 +10,9 @@ a row may serve several neurons. To train all neurons costs about as much arithm
 and the net from scratch gets that many more, so that both arms make the same number of multiplications.
 
 One hidden layer decides, for which the recipe is complete. For three layers it must be extended: layer by layer, each
-neuron on the outputs of the finished layer below; that is a robustness row. A further arm draws 4,096 rows
-for each neuron, which tells the effect of training neurons alone from that of their own parts.
+neuron on the outputs of the finished layer below; that is a robustness row. A further arm draws 4,096 rows for each
+neuron, with replacement, of which its updates see the first 3,040; it tells the effect of training neurons alone from
+that of their own parts.
 
 Supported means: the net from neurons that were trained alone has the better test accuracy at equal work, by an
 amount not shown to be below 1 point.

@@ -95,6 +95,7 @@ def judge(runs: None, criterion: Criterion) -> Finding:
     found = [
         ("all gradients positive, one sample", 1 - _share(_positive(single["w2"])), "printed"),
         ("one sign, one sample", 1 - _share(_one_signed(single["w2"])), "printed"),
+        (f"all gradients positive, batch of {many}", 1 - _share(_positive(summed["w2"])), "printed"),
         (f"one sign, batch of {many}", 1 - _share(_one_signed(summed["w2"])), "printed"),
         ("one sample: error signal times input", relative_error(product, single["w2"]), "right"),
         (
@@ -155,7 +156,7 @@ def _notes(checks: tuple[Check, ...], table: Table) -> tuple[str, ...]:
     shares, many = {row[0]: row[1:] for row in table.rows}, int(CRITERION.settings["batch"])
     return (
         f"For one sample all sigmoid neurons have gradients of one sign, but for {checks[0].error:.0%} of them it "
-        f"is not the positive one. In a batch of {many} the gradients of {checks[2].error:.0%} of the sigmoid "
+        f"is not the positive one. In a batch of {many} the gradients of {checks[3].error:.0%} of the sigmoid "
         f"neurons and of {1 - shares[many][1]:.0%} of the ReLU neurons differ in sign.",
     )
 

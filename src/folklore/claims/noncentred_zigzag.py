@@ -44,7 +44,8 @@ CLAIM = Claim(
     "nets whose top layer saturates, and tanh nets that do not suffer from it; neither compares equal slopes",
     limits="Three hidden layers of 100 units, zero initial biases, no normalisation. Batch normalisation "
     "behind each layer of weights takes a constant in the layer's inputs out again: there the two activations could differ in "
-    "the last hidden layer only.",
+    "the last hidden layer only. The verdict does not tell the constant's effect on the error surface from that of the "
+    "offset at the start.",
     headline=False,
 )
 SIGMOID, CENTRED, TANH = "sigmoid", "sigmoid - 1/2", "tanh"

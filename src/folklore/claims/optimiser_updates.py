@@ -15,8 +15,8 @@ move by the rate whatever the gradient; RMSprop, uncorrected, by ten times the r
 as in older texts, momentum is the same rule while the rate is constant, and another one once it changes. So one rate
 means different things under different names, and every rule needs its own.
 
-The rule holds if the printed update reproduces the library's SGD; all six must reproduce the library's and the sums,
-each to a relative error below one in a million.
+The rule holds if the printed update reproduces the library's SGD; all six must reproduce the library's, each to a relative
+error below one in a million. The sums are checked against the library beside it.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ there is: half a second, no validation data, and a clear answer.
 
 A test is worth something if the healthy pass and the broken fail. We trained a plain net on 20 rows, and the same
 net with one of twelve bugs on purpose: wrong signs, mixed-up rows, forgotten activations, a softmax too many and
-others, among them the mistakes that Karpathy names as the most common. Each has its own tuned rate, because whoever
-sees the test fail tries other rates first; a bug counts as caught only by the seeds in which its best rate fails.
+others, among them three that Karpathy lists among the most common. Each but the net that is never updated has its
+own tuned rate, because whoever sees the test fail tries other rates first; a bug counts as caught only by the seeds
+in which its best rate fails.
 
 The verdict is about bugs, so the bugs are the sample: the interval says what another dozen might have shown. It
 still hangs on this list, and the table names every bug that passes and what it costs in a full training. One thing
@@ -158,10 +159,11 @@ def _by_bug(runs: pd.DataFrame) -> pd.DataFrame:
     mine = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
     shares = mine.groupby("arm", sort=False)["measure"].mean()
     status = "diverged" if (mine["status"] == "diverged").all() else "ok"
-    found = [(arm, bug, shares[of]) for bug in BUGS for arm, of in ((HEALTHY, HEALTHY), ("broken", bug))]
-    frame = pd.DataFrame(found, columns=["arm", "replicate", "share"])
-    edge = max(mine.loc[mine["arm"] == HEALTHY, "edge"])
-    return frame.assign(status=status, edge=edge, lr=float("nan"), variant="main", phase="confirm")
+    edges = mine.groupby("arm", sort=False)["edge"].max()
+    pairs = ((arm, bug, of) for bug in BUGS for arm, of in ((HEALTHY, HEALTHY), ("broken", bug)))
+    found = [(arm, bug, shares[of], edges[of]) for arm, bug, of in pairs]
+    frame = pd.DataFrame(found, columns=["arm", "replicate", "share", "edge"])
+    return frame.assign(status=status, lr=float("nan"), variant="main", phase="confirm")
 
 
 def _p_over_seeds(runs: pd.DataFrame) -> float:

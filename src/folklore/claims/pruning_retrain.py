@@ -16,8 +16,8 @@ arms that decide take nothing back. With nine tenths of the weights removed, a r
 that does, whenever a round cost more than a point of validation accuracy; the table says how many weights it keeps,
 and what the whole net is worth.
 
-Supported means: the pruned net has a better test accuracy than both rivals, by an amount not shown to be below 1
-point for the better one.
+Supported means: the pruned net has a better test accuracy than the one of its rivals that is better on validation
+data, by an amount not shown to be below 1 point. The table has the other.
 """
 
 from __future__ import annotations

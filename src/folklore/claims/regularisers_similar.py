@@ -44,7 +44,9 @@ CLAIM = Claim(
     reported="Dropout is an L2 penalty to first order in generalised linear models, early stopping one for quadratic "
     "losses. For nets the likeness is an analogy.",
     limits="Alike in test accuracy: what the weights look like is not compared. Early stopping is a number of updates "
-    "chosen on validation data, the same for all replicates; stopping each run by its own curve is another claim.",
+    "chosen on validation data, the same for all replicates; stopping each run by its own curve is another claim. "
+    "As each number of updates has its own tuned rate, a shorter run may make up for it with a larger one: it is not the plain "
+    "net stopped on its way.",
     headline=False,
 )
 NONE = "none"

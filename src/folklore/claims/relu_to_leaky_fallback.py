@@ -1,8 +1,8 @@
 """If a net of ReLUs dies, take leaky ReLU
 
-A dead ReLU net says the same of every input and gets no gradient: nothing that is done to its learning rate can
-wake it. A leaky ReLU lets a hundredth of the gradient through below zero, so the lecture's advice is to start
-with ReLU and to change to leaky ReLU if the net dies.
+A dead ReLU net says the same of every input, and no gradient passes its dead layer: nothing that is done to its
+learning rate can wake it. A leaky ReLU lets a hundredth of the gradient through below zero, so the lecture's
+advice is to start with ReLU and to change to leaky ReLU if the net dies.
 
 Nets were made to die: 400 updates at a rate of .32, sixteen times the middle one of those that are tried when a
 rate is tuned. From the dead net, 2,000 more updates are made with leaky ReLU or with ReLU again, at a rate that

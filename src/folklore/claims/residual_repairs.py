@@ -12,8 +12,8 @@ own tuned rate. The effect is the gain by skips at 33 layers minus that at 9, me
 The interaction also grows when the plain net falls apart and the deep residual net is merely no worse, so a table
 shows the simple effects: whether skips help at each depth, and whether depth helps with them. Batch normalisation is
 in all nets, as in the paper: without it every block about doubles the variance of what a residual net passes on. The
-same contrast is shown for fully connected nets that have none, and with the moments of evaluation measured anew,
-since moving averages through 33 layers might be what fails.
+same contrast is shown for fully connected nets that have none, for half as many updates, and with the moments of
+evaluation measured anew, since moving averages through 33 layers might be what fails.
 
 Supported means: in both kinds of net skips gain more at 33 layers than at 9, on average by an amount not shown to
 be below 1 point.

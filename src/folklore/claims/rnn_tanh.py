@@ -35,7 +35,8 @@ CLAIM = Claim(
     paper="The lecture names none; against it Le, Jaitly & Hinton 2015, arXiv:1504.00941",
     reported="a preference without a figure. Le and colleagues report that ReLU nets started from the identity rival LSTMs on "
     "tasks with long dependencies.",
-    limits="Plain recurrent nets of 32 units over 20 steps, 1,152 updates, far from converged. Gated nets, in which tanh is "
+    limits="Plain recurrent nets of 32 units over 20 steps, 1,152 updates, far from converged. The starts differ in the other weights, too: with the "
+    "identity, input and output weights are N(0, .001^2), with the orthogonal start they are orthogonal. Gated nets, in which tanh is "
     "nearly always used, and sequences of hundreds of steps are other questions.",
     headline=False,
 )

@@ -55,9 +55,8 @@ _CELLS = tuple(
 # 1 layer .58 and .53 (best rates .02, .04), 2 layers .58 and .46 (.04, .08), 3 layers .59 and chance, 10 layers .48
 # (.01, spread .013) and chance; chance at every rate from .005 to 1.28. Tanh, 10 layers: .55 (.01) and chance. With batch
 # normalisation: .470 and .479 (.01, .0025).
-# In 32 replicates the spread was .021, hence 64, planned from that spread alone for a power of .8 at 1 point.
 _DEEP = {"cells": _CELLS[-2:], "replicates": 16}
-# In 72 replicates the spread was .026, hence 88, planned from that spread alone for a power of .8 at 1 point, corrected.
+# In 32 replicates the spread was .021, in 72 .026, hence 88, planned from that spread alone for a power of .8 at 1 point, corrected.
 DESIGN = Study(
     name="small-gaussian-deep",
     title="Small Gaussian and Glorot's initial weights in nets of four depths",

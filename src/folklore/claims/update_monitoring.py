@@ -4,11 +4,11 @@ The lecture says to monitor not only the losses but the size of the updates. The
 give the figure: the norm of an update over the norm of the weights should be about one in a thousand; far below it
 the rate is too low, far above it too high. An early look would then tell which runs are going to fail.
 
-We read the ratio off the first sixteen updates of 27 settings, nine rates a factor of four apart for plain SGD, for
-momentum and for Adam, and then let them train on. A run fails if it diverges, or if it stalls: its training loss
-has come down by less than a tenth of what guessing costs. The measure of a prediction is the area under the ROC
-curve: the chance that a failing run's ratio lies further from one thousandth, in powers of ten, than a good run's.
-A half is what guessing gives.
+We read the ratio off updates 4, 8, 12 and 16 (their geometric mean, all weights together) of 27 settings, nine
+rates a factor of four apart for plain SGD, for momentum and for Adam, and then let them train on. A run fails if it
+diverges, or if it stalls: its training loss has come down by less than a tenth of what guessing costs. The measure
+of a prediction is the area under the ROC curve: the chance that a failing run's ratio lies further from one
+thousandth, in powers of ten, than a good run's. A half is what guessing gives.
 
 With one optimizer the ratio is little more than the rate in disguise. That is why three are mixed, whose rates mean
 different things: a table shows how well the rate itself predicts, and what another figure than one in a thousand or

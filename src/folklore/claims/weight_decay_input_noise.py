@@ -84,11 +84,11 @@ def judge(runs: None, criterion: Criterion) -> Finding:
     )
     found = [
         ("mean square of w e", relative_error(((e @ w) ** 2).mean(), penalty), "printed"),
-        ("gain in squared error, two-valued noise", relative_error(gain, penalty), "derived"),
+        ("gain in squared error, two-valued noise", relative_error(gain, penalty), "right"),
         (
             "gain in squared error, Gaussian noise",
             relative_error(_gaussian(x, y, w, noise), penalty),
-            "derived",
+            "right",
         ),
         ("least squares on all noisy copies is ridge", relative_error(_fitted(x, y, e), ridge), "derived"),
         ("correlated noise: the gain is w' C w", relative_error(correlated, w @ covariance @ w), "derived"),

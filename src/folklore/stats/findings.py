@@ -101,8 +101,9 @@ class Finding:
         return verdict
 
     def exact(self) -> Verdict:
-        """Holds when every check of what the claim says holds: the printed forms where there are any, else all."""
-        said = [c for c in self.checks if c.form == "printed"] or self.checks
+        """Holds when every check of what the claim says holds: all but what follows where there are printed forms, else all."""
+        printed = any(c.form == "printed" for c in self.checks)
+        said = [c for c in self.checks if c.form != "derived"] if printed else self.checks
         return Verdict("holds" if said and all(c.holds for c in said) else "fails")
 
 
