@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from sqlalchemy import Engine, create_engine, event
 
 from folklore.tracking import CURVE_POINTS, Counts, StudyCard, open_tracker, run_name, tracker
 from mirror import (
@@ -101,6 +102,25 @@ def test_a_tuning_run_without_test_scores_or_seconds(out: Path) -> None:
 def test_run_names_leave_out_what_is_off() -> None:
     plain = run_name(row("batch-size", 3, norm="none", dropout=0.0, lr=0.0009765625, optimizer="sgd"))
     assert plain == "relu he_normal · B=32 · sgd · lr 0.000977 · seed 3"
+
+
+def test_sqlite_is_set_up_once_a_connection_and_not_in_every_session(out: Path) -> None:
+    said: list[str] = []
+
+    def listen(*given: object) -> None:
+        said.append(str(given[2]))
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        open_tracker(None, out).import_runs(frame(runs=2), CARDS)
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+    assert len(said) > 20
+    # alembic asks once what its table holds
+    assert not [each for each in said if each.startswith("PRAGMA") and "table_info" not in each]
+    with create_engine(f"sqlite:///{out / 'mlflow.db'}").connect() as connection:
+        asked = ("PRAGMA foreign_keys", "PRAGMA busy_timeout", "SELECT 'a' LIKE 'A'")
+        assert [connection.exec_driver_sql(question).scalar() for question in asked] == [1, 20_000, 0]
 
 
 # Studies: found in two clicks.
