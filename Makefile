@@ -18,6 +18,8 @@ TORCH ?= $(shell grep '^torch==' requirements.in)
 TORCH_INDEX ?=
 UV_VERSION := 0.13.8
 
+# All pins, one a line, without hashes.
+PINS = { grep '^torch==' requirements.in; sed -nE 's/^([A-Za-z0-9][^\\]*[^ \\]) *\\?$$/\1/p' requirements.lock; }
 BENCH = $(shell sed -nE 's/^bench = \[(.*)\]$$/\1/p' pyproject.toml | tr -d ',')
 
 VENV := .venv
@@ -78,7 +80,7 @@ audit:
 	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install -qq --disable-pip-version-check \
 	  pip-audit >$(AUDIT)/log 2>&1; } || { rm -rf $(AUDIT); \
 	  echo "error: pip-audit: cannot be installed from pip's index here; run make audit where PyPI can be reached" >&2; exit 2; }
-	@{ grep '^torch==' requirements.in; sed -nE 's/^([A-Za-z0-9][^\]*[^ \]) *\?$$/\1/p' requirements.lock; } > $(AUDIT)/pins.txt; \
+	@$(PINS) > $(AUDIT)/pins.txt; \
 	$(AUDIT)/bin/pip-audit -r $(AUDIT)/pins.txt --no-deps --disable-pip --progress-spinner off 2>$(AUDIT)/log; found=$$?; \
 	if grep -qE 'ConnectionError|Connection refused|Max retries|Name or service|ServiceError|timed out' $(AUDIT)/log; then \
 	  echo "error: pip-audit: its source (pypi.org) cannot be reached; run make audit where it can" >&2; exit 2; fi; \
@@ -162,7 +164,7 @@ lock: env
 		--generate-hashes --no-annotate --no-header --output-file requirements.lock -
 	{ printf '%s\n' '# Written by `make lock` from requirements.in: change it there.' 'name: folklore' \
 	    'channels:' '  - conda-forge' 'dependencies:' '  - python=3.11' '  - pip' '  - make' '  - pip:'; \
-	  { grep '^torch==' requirements.in; sed -nE 's/^([A-Za-z0-9][^\\]*[^ \\]) *\\?$$/\1/p' requirements.lock; } \
+	  $(PINS) \
 	    | sed 's/.*/      - "&"/'; \
 	  printf '      - "%s"\n' '-e .'; } > environment.yml.tmp
 	mv environment.yml.tmp environment.yml

@@ -2,15 +2,11 @@
 #
 #   fetch -> tune -> confirm -> judge, draw, analyse -> render
 #                       '-> track (a mirror in MLflow, beside it)
-from folklore import recovery
 from folklore import workflow as folklore_workflow
-from folklore.tracking import marks
 
 flow = folklore_workflow.planned(config)
-# before this process is named as the parent of its jobs: only a workflow of its own waits for another one at work
-if not recovery.only_looks(workflow.output_settings.dryrun) and recovery.heal():
-    recovery.heal_results()
-    marks.heal_marks()
+# before this process is named as the parent of its jobs
+folklore_workflow.mend(workflow.output_settings.dryrun)
 folklore_workflow.prepare_environment()
 code = folklore_workflow.code
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,6 +94,36 @@ def test_every_version_of_a_criterion_is_judged_at_the_corrected_level(p: float,
     """The last of them is the one that decides: its verdict in the history is the claim's."""
     claim, finding = CLAIMS["early-stopping"], a_finding(False, gain=0.1)
     assert finding.verdict(claim.criterion.delta, p).verdict == verdict
-    history = judging._criterion(claim, None, finding, criteria.read(), lambda _: p)["history"]
+    history = judging._criterion(claim, None, finding, criteria.read(), lambda _: judging.Corrected(p))[
+        "history"
+    ]
     assert history[-1]["hash"] == claim.criterion_hash
     assert history[-1]["verdict"] == verdict
+
+
+def test_an_own_claim_changes_nothing_for_the_others_of_its_family() -> None:
+    frozen = criteria.families()["architecture"]
+    p = dict.fromkeys(frozen, 0.01) | {"mine": 0.012}
+    claims = [SimpleNamespace(id=name, claim=SimpleNamespace(family="architecture")) for name in p]
+    findings = {name: SimpleNamespace(p=value) for name, value in p.items()}
+    without = judging._corrected_in("architecture", claims[:-1], findings)
+    assert without == pytest.approx(dict.fromkeys(frozen, 0.01 * len(frozen)))
+    assert judging._corrected_in("architecture", claims, findings) == without | {
+        "mine": pytest.approx(0.01 * (len(frozen) + 1))  # Holm's are never below those of smaller p-values
+    }
+    assert judging.family_size(claims[-1]) == judging.family_size(claims[0]) + 1 == len(frozen) + 1
+
+
+def test_another_ground_is_judged_at_the_corrected_level() -> None:
+    finding = a_finding(False, gain=0.1)
+    (row,) = [judging.Robust("other", finding.verdict(0.01, None), finding.estimate)]
+    assert row.verdict.verdict == "supported"
+    assert judging._at_corrected_level(row, finding, lambda _: judging.Corrected(0.04)) == row.verdict
+    lost = judging._at_corrected_level(row, finding, lambda _: judging.Corrected(0.06))
+    assert lost.verdict == "inconclusive"
+    nothing = replace(row, verdict=a_finding(True).verdict(1.0, 0.0))
+    # what is negligible needs no p-value
+    assert (
+        judging._at_corrected_level(nothing, a_finding(True), lambda _: judging.Corrected(0.9))
+        == nothing.verdict
+    )

@@ -153,6 +153,16 @@ def test_a_damaged_part_is_not_merged(tmp_path: Path) -> None:
     assert part.with_suffix(".damaged").exists()
 
 
+def test_the_only_sound_part_outlives_the_merge_of_all(tmp_path: Path) -> None:
+    """What is merged of it has its own bytes, and so its name."""
+    store = filled(tmp_path, 1, 2)
+    part = next(path for path, keys in store._parts().items() if key(2) in keys)
+    part.write_bytes(part.read_bytes()[:-1])
+    store.merge()
+    assert Store(tmp_path).keys() == {key(1)}
+    assert set(Store(tmp_path).seconds().index) == {key(1), key(2)}
+
+
 def test_a_run_that_stands_in_two_parts_counts_once(tmp_path: Path) -> None:
     store = filled(tmp_path, 1, 2)
     both = [row(replace(RUN, seed=s), result(0.1 * s), "digest") for s in (1, 2)]

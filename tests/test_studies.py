@@ -91,6 +91,15 @@ def test_what_a_study_says_wrongly_is_one_line() -> None:
         "colour": replace(STUDY, fixed={"colour": "red"}),
         "norm=goast": replace(STUDY, factors={"norm": ("goast",)}),
         "lr_of=nobody": replace(STUDY, factors={}, cells=({"lr_of": "nobody", "label": "x"},), variants=()),
+        "follows another": replace(
+            STUDY,
+            factors={},
+            cells=({"label": "a", "lr_of": "b"}, {"label": "b", "lr_of": "c"}, {"label": "c"}),
+            variants=(),
+        ),
+        "lr_of=itself": replace(
+            STUDY, factors={}, cells=({"lr_of": "itself", "label": "itself"},), variants=()
+        ),
         "the same": replace(STUDY, factors={}, cells=({"norm": "none"},) * 2, variants=()),
         "batch_size=8192": replace(STUDY, factors={"batch_size": (8192,)}),
     }

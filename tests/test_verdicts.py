@@ -69,6 +69,7 @@ def test_decide(interval: tuple, interval90: tuple, p: float, verdict: Verdict) 
         ((-0.011, 0.004), (-0.009, 0.003), 0.04, SUPPORTED),
         ((0.001, 0.009), (0.002, 0.008), 0.001, SUPPORTED),  # different, but by less than anybody cares for
         ((-0.004, 0.004), (-0.003, 0.003), 0.06, INCONCLUSIVE),  # lost to the correction
+        ((0.0015, 0.0105), (0.0023, 0.0097), 0.06, INCONCLUSIVE),  # which makes no difference of it
         ((0.004, 0.020), (0.005, 0.019), 0.9, Verdict("refuted", "different")),
         ((-0.020, -0.004), (-0.019, -0.005), 0.9, Verdict("refuted", "different")),
         ((-0.002, 0.020), (-0.001, 0.019), 0.5, INCONCLUSIVE),
@@ -304,6 +305,22 @@ def test_log_rank_by_hand() -> None:
     slow, fast = [reaching(300), reaching(400), reaching(999)], [reaching(s) for s in (100, 200, 300)]
     p = log_rank(1.0, "slow", "fast")(frame({"slow": slow, "fast": fast}))
     assert p == pytest.approx(math.erfc(math.sqrt(1.6**2 / 0.74 / 2)))
+
+
+def test_a_difference_where_none_is_predicted_needs_a_small_p_too() -> None:
+    apart = (0.004, 0.020), (0.005, 0.019), DELTA, 0.9
+    assert decide_equivalence(*apart, 0.04) == Verdict("refuted", "different")
+    assert decide_equivalence(*apart, 0.06) == INCONCLUSIVE
+
+
+def test_log_rank_that_points_the_other_way_supports_nothing() -> None:
+    """A few of the fast arrive very early, most of them never, and all of the slow ones in the end."""
+    slow, fast = [reaching(400)] * 16, [reaching(100)] * 8 + [reaching(999)] * 8
+    runs = frame({"slow": slow, "fast": fast})
+    found = speed_contrast(runs, "slow", "fast", {"main": 1.0}, 0.1)
+    assert found.estimate.effect == pytest.approx(1.0)
+    assert found.estimate.p < 0.01
+    assert found.p == 1.0
 
 
 def test_log_rank_without_any_arrival_says_nothing() -> None:

@@ -165,7 +165,7 @@ def test_an_edited_plot_is_no_training_code() -> None:
 
 # What else a rule's code imports: part of the keys and identities of jobs that the rule waits for, or of no weight for its result.
 ELSEWHERE = {
-    *("core", "datasets", "levels", "grid", "plan", "studies", "study_files", "config", "schema", "device"),
+    *("datasets", "levels", "grid", "plan", "studies", "study_files", "config", "schema", "device"),
     *("store", "files", "errors", "validation", "provenance", "report", "stages/command"),
 }
 
@@ -176,7 +176,10 @@ def test_a_rule_is_made_again_after_an_edit_of_any_module_that_decides_its_resul
     wanted, seen = [f"stages/{rule}"], set()
     while wanted:
         place = wanted.pop()
-        if place in seen or {place, place.split("/")[0]} & ELSEWHERE:
+        # the analysis of the grid computes nothing by the core; claims do, which lend it their helpers
+        if place in seen or {place, place.split("/")[0]} & (
+            ELSEWHERE | ({"core"} if rule == "analyse" else set())
+        ):
             continue
         seen.add(place)
         assert {place, place.split("/")[0]} & behind, f"{place} is not behind {rule}"

@@ -1,7 +1,8 @@
 """The pipeline tested on itself: placebo claims (identical arms under different names) and planted effects.
 
 One cell is trained over the usual seven rates with many seeds: the pool. A trial draws disjoint seeds for two arms, chooses the rate of each
-as any arm's is chosen, confirms it on fresh seeds of its own, and judges the contrast as any claim is judged. Every number in a trial is that
+as any arm's is chosen, confirms it on fresh seeds of its own, and judges the contrast as any claim is judged, before p-values are corrected for
+many. Every number in a trial is that
 of a trained network; a planted effect is added to the test scores of one arm. What is measured is the way from scores to verdict, without
 what tuning does about the ends of a grid: it is not moved, and no rate below a cliff is measured again.
 
@@ -20,8 +21,13 @@ from scipy.stats import binomtest, norm
 from folklore.grid import CONFIRM, PLACEBO, Cell, Run
 from folklore.stats.estimates import estimate
 from folklore.stats.tuning import choose
-from folklore.stats.verdicts import decide
+from folklore.stats.verdicts import Verdict, decide
 
+SUPPORTED, REVERSED, NEGLIGIBLE = (
+    Verdict("supported"),
+    Verdict("refuted", "reversed"),
+    Verdict("refuted", "negligible"),
+)
 TUNING_SEEDS = 3
 Z95 = norm.ppf(0.975)
 DELTA = 0.01
@@ -52,16 +58,17 @@ def calibrate(cell: Cell, seeds: int, count: int, seed: int, train: Train) -> tu
     effects = [0.0] * count + [PLANTED] * count + [-PLANTED] * count
     verdicts = [verdict(trial, test, effect) for trial, effect in zip(drawn, effects, strict=True)]
     placebo, planted, opposed = (verdicts[i * count : (i + 1) * count] for i in range(3))
-    false = placebo.count("supported")
+    false = placebo.count(SUPPORTED)
     summary = {
         "placebo_trials": count,
         "false_support": false / count,
         "false_support_interval": list(interval(false, count)),
-        "placebo_negligible": placebo.count("refuted") / count,
+        "false_reversal": placebo.count(REVERSED) / count,
+        "placebo_negligible": placebo.count(NEGLIGIBLE) / count,
         "planted_trials": count,
         "planted_effect": PLANTED,
-        "power": planted.count("supported") / count,
-        "opposed_support": opposed.count("supported") / count,
+        "power": planted.count(SUPPORTED) / count,
+        "opposed_support": opposed.count(SUPPORTED) / count,
         "delta": DELTA,
         "replicates": replicates(seeds),
         "seeds": seeds,
@@ -103,11 +110,11 @@ def draw(validation: np.ndarray, rng: np.random.Generator) -> Trial:
     return Trial((first, second), fresh)
 
 
-def verdict(trial: Trial, test: dict[float, np.ndarray], effect: float) -> str:
+def verdict(trial: Trial, test: dict[float, np.ndarray], effect: float) -> Verdict:
     """The verdict of a trial with a true effect (raw accuracy) planted in its first arm."""
     first, second = (test[p][own] for p, own in zip(trial.positions, trial.seeds, strict=True))
     found = estimate(first + effect - second, sensitivity=False)
-    return decide(found.interval, found.interval90, DELTA, found.p).verdict
+    return decide(found.interval, found.interval90, DELTA, found.p)
 
 
 def replicates(seeds: int) -> int:

@@ -8,8 +8,9 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from folklore.frames import Frames
 from folklore.grid import FIELDS, Run, Study
 from folklore.plan import Plan
 from folklore.stats.estimates import equivalence_power, power, replicates_for
-from folklore.stats.findings import Check, Finding
+from folklore.stats.findings import Check, Finding, Robust
 from folklore.stats.verdicts import ALPHA, Verdict, holm
 from folklore.studies import wanted_claims
 
@@ -80,9 +81,24 @@ def corrected_p(claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]) 
 def _corrected_in(
     family: str, claims: Sequence[LoadedClaim], findings: Mapping[str, Finding]
 ) -> dict[str, float]:
+    """A user's own claim is corrected as one more member of its family, and changes nothing for the others."""
     frozen, own = criteria.families().get(family, []), [c.id for c in claims if c.claim.family == family]
     p = {name: found for name in own if (found := findings[name].p) is not None}
-    return holm(p, [*frozen, *sorted(set(p) - set(frozen))])  # a user's own claim joins its family
+    members = {name: found for name, found in p.items() if name in frozen}
+    corrected = holm(members, frozen) if frozen else {}
+    for name in p.keys() - members.keys():
+        corrected[name] = holm(members | {name: p[name]}, [*frozen, name])[name]
+    return corrected
+
+
+class Corrected(NamedTuple):
+    """p: of what decides; p_apart: of a difference, where the claim predicts none."""
+
+    p: float | None
+    p_apart: float | None = None
+
+
+Correct = Callable[[Finding], Corrected]
 
 
 def _correction(
@@ -90,15 +106,25 @@ def _correction(
     findings: Mapping[str, Finding],
     corrected: Mapping[str, float],
     claim: LoadedClaim,
-) -> Callable[[Finding], float | None]:
-    """From a finding of this claim, its own or that under another criterion, to the corrected p-value among those of the others."""
+) -> Correct:
+    """From a finding of this claim, its own or that under another criterion, to the corrected p-values among those of the others."""
+    family = claim.claim.family
 
-    def correct(finding: Finding) -> float | None:
-        if finding is findings[claim.id]:  # most versions differ from it in the design only
-            return corrected.get(claim.id)
-        return _corrected_in(claim.claim.family, claims, {**findings, claim.id: finding}).get(claim.id)
+    def correct(finding: Finding) -> Corrected:
+        now = {**findings, claim.id: finding}
+        # most versions differ from the finding itself in the design only
+        p = (corrected if finding is findings[claim.id] else _corrected_in(family, claims, now)).get(claim.id)
+        if not finding.equivalence:
+            return Corrected(p)
+        apart = {name: _of_a_difference(found) for name, found in now.items()}
+        return Corrected(p, _corrected_in(family, claims, apart).get(claim.id))
 
     return correct
+
+
+def _of_a_difference(finding: Finding) -> Finding:
+    """With the p-value of a difference in the place of that of none."""
+    return replace(finding, p=finding.estimate.p) if finding.equivalence and finding.estimate else finding
 
 
 def read_calibration(out: Path, profile: str) -> dict | None:
@@ -121,14 +147,14 @@ def _entry(
     runs: pd.DataFrame | None,
     finding: Finding,
     entries: list[dict],
-    correct: Callable[[Finding], float | None],
+    correct: Correct,
 ) -> dict:
-    criterion, said, p = claim.criterion, claim.claim, correct(finding)
-    verdict, found = finding.verdict(criterion.delta, p), finding.estimate
+    criterion, said, corrected = claim.criterion, claim.claim, correct(finding)
+    verdict, found, p = finding.verdict(criterion.delta, *corrected), finding.estimate, corrected.p
     study = next((s for s in plan.studies if s.name == claim.study), None)
-    flips = [r for r in finding.robustness if flipped(verdict, r.verdict)]
+    grounds = [replace(r, verdict=_at_corrected_level(r, finding, correct)) for r in finding.robustness]
     keys = sorted(set(runs["run_key"])) if runs is not None else []
-    level, able = ALPHA / family_size(said.family), equivalence_power if finding.equivalence else power
+    level, able = ALPHA / family_size(claim), equivalence_power if finding.equivalence else verdict_power
     return _finite(
         {
             "id": claim.id,
@@ -145,7 +171,7 @@ def _entry(
             "trained": trained(study, runs),
             "verdict": verdict.verdict,
             "refuted_how": verdict.how,
-            "fragile": bool(flips),
+            "fragile": any(flipped(verdict, row.verdict) for row in grounds),
             "registered": criteria.current(claim, entries) is not None,
             "summary": summary(claim, finding, verdict, p),
             "metric": criterion.metric,
@@ -167,7 +193,7 @@ def _entry(
             "power": found and able(found.sd, found.n, criterion.delta, level),
             "replicates_for_power": found and replicates_for(POWER, found.sd, criterion.delta, level, able),
             "rows": [asdict(row) for row in finding.rows],
-            "robustness": [_robust(r, verdict) for r in finding.robustness],
+            "robustness": [_robust(row, verdict) for row in grounds],
             "checks": [asdict(check) for check in finding.checks],
             "tables": [asdict(table) for table in finding.tables],
             "notes": list(finding.notes),
@@ -189,9 +215,25 @@ def seconds(runs: pd.DataFrame) -> float:
     return sum(cost.seconds(Run(**one)) for one in settings)
 
 
-def family_size(family: str) -> int:
-    """Members of the frozen family: the level of the strictest step of Holm's correction."""
-    return max(1, len(criteria.families().get(family, [])))
+def family_size(claim: LoadedClaim) -> int:
+    """Members of the frozen family, and this one if it is none of them: the level of the strictest step of Holm's correction."""
+    return len({*criteria.families().get(claim.claim.family, []), claim.id})
+
+
+def verdict_power(sd: float, n: int, delta: float, alpha: float) -> float | None:
+    """Chance of "supported" at a true effect of delta: one in twenty is found negligible first, however many replicates there are."""
+    tested = power(sd, n, delta, alpha)
+    return tested and min(tested, 1 - ALPHA)
+
+
+def _at_corrected_level(row: Robust, finding: Finding, correct: Correct) -> Verdict:
+    """The verdict of another ground; one that its p-value, corrected as that of the main ground, does not bear out is inconclusive."""
+    verdict = row.verdict
+    apart = verdict.how in ("reversed", "different")
+    if not apart and (finding.equivalence or verdict.verdict != "supported"):
+        return verdict
+    p = correct(replace(finding, p=row.estimate.p, equivalence=False)).p
+    return verdict if p is None or p < ALPHA else Verdict("inconclusive")
 
 
 def flipped(main: Verdict, other: Verdict) -> bool:
@@ -292,6 +334,8 @@ def _exactly(finding: Finding, verdict: Verdict) -> str:
         return f"All {len(finding.checks)} checks hold; the largest error is {_worst(finding.checks)}."
     said = [c for c in finding.checks if c.form == "printed"] or finding.checks
     failed = sum(not c.holds for c in said)
+    if not failed:
+        return f"What is printed holds; a corrected form fails, with an error of {_worst(finding.checks)}."
     wrong = f"{failed} of {len(said)} formulas {'fails' if failed == 1 else 'fail'} as printed"
     right = [c for c in finding.checks if c.form == "right"]
     rest = right or [c for c in finding.checks if c.holds]
@@ -317,7 +361,7 @@ def _order(finding: Finding, verdict: Verdict) -> str:
     return f"{failed} of {len(finding.checks)} parts of the order fail; worst, “{worst.name}”, is broken by {allowed}."
 
 
-def _robust(robust, main: Verdict) -> dict:
+def _robust(robust: Robust, main: Verdict) -> dict:
     e = robust.estimate
     return {
         "label": datasets.title(robust.label)
@@ -337,7 +381,7 @@ def _criterion(
     runs: pd.DataFrame | None,
     finding: Finding,
     entries: list[dict],
-    correct: Callable[[Finding], float | None],
+    correct: Correct,
 ) -> dict:
     """The criterion, its commit, and the verdict under every version that was registered."""
     registered, history = criteria.current(claim, entries), []
@@ -345,7 +389,7 @@ def _criterion(
         old = criteria.criterion_of(entry)
         # where only the design was another one there is nothing to judge again
         found = finding if old == claim.criterion else finding_of(claim, runs, old)
-        verdict = found.verdict(old.delta, correct(found))
+        verdict = found.verdict(old.delta, *correct(found))
         history.append({k: entry[k] for k in ("hash", "commit", "reason")} | {"verdict": verdict.verdict})
     return {
         "hash": claim.criterion_hash,

@@ -122,7 +122,7 @@ def _side_by_side(states: Sequence[dict]) -> float:
 
 
 def _state(out: Path, job: Job) -> dict:
-    """A job's heartbeat; a job that ended in an earlier session counts by its output."""
+    """A job's heartbeat, also of an earlier session; one without any counts by its output."""
     nothing = {"session": "", "runs": 0, "done": 0.0, "trained": 0.0, "busy": 0.0, "began": 0.0, "time": 0.0}
     path, result = out / "progress" / f"{job.phase}-{job.name}.json", out / job.phase / f"{job.name}.json"
     state, outcome = (_made_for(job, candidate) for candidate in (path, result))

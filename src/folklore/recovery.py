@@ -162,8 +162,9 @@ def _heal_files(folders: Sequence[Path], results: Path, reports: Path) -> list[P
     for path, made in found:
         what = f"damaged: set aside as {path.name}.damaged, it" if path.exists() else "gone: it"
         print(f"{path} is {what} is made again", file=sys.stderr)
+        if made != path:  # first: after a kill between the two, the sum beside the damaged file still tells
+            made.unlink(missing_ok=True)
         files.set_aside(path)
-        made.unlink(missing_ok=True)
     return [path for path, _ in found]
 
 

@@ -66,7 +66,7 @@ def looks_of(replicates: int) -> list[int]:
 
 
 def staged(claims: Sequence[LoadedClaim], frames: Frames) -> list[Staged]:
-    """Every statistical claim whose study has more replicates than the first look."""
+    """Every statistical claim; one whose study has no more replicates than the first look stops there."""
     runs = {claim.id: frames.study(claim.study) for claim in claims if claim.study}
     findings = {claim.id: finding_of(claim, runs.get(claim.id)) for claim in claims}
     corrected = corrected_p(claims, findings)
@@ -77,7 +77,7 @@ def staged(claims: Sequence[LoadedClaim], frames: Frames) -> list[Staged]:
             continue
         replicates = 1 + int(frame.loc[_confirmed(frame), "replicate"].max())
         delta, p = claim.criterion.delta, corrected.get(claim.id)
-        level, looks = ALPHA / family_size(claim.claim.family), looks_of(replicates)
+        level, looks = ALPHA / family_size(claim), looks_of(replicates)
         levels = nominal_levels(level, looks)
         whole = finding.verdict(delta, p)
         last = finding.verdict(delta, None if p is None else p * level / levels[-1])

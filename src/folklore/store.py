@@ -128,9 +128,12 @@ class Store:
         for folder, schema in ((self.runs, SCHEMA), (self.timings, TIMINGS)):
             parts = sorted({path for path, its in self._added if its is schema})
             if len(parts) > 1:
-                _write(folder, _read(parts, schema).sort_by("run_key"))
+                merged = _write(folder, _read(parts, schema).sort_by("run_key"))
                 for part in parts:
-                    part.unlink(missing_ok=True)
+                    if (
+                        part != merged
+                    ):  # the same bytes have the same name, as where all the others were damaged
+                        part.unlink(missing_ok=True)
         self._added.clear()
 
     def seconds(self) -> pd.Series:

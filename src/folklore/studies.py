@@ -69,9 +69,14 @@ def cells(study: Study, base: Config) -> list[Cell]:
         found += [_cell(version, label, levels, start, profile) for levels in version.levels_of_cells()]
     if not found:
         raise UsageError(f"study {study.name}: cells=(): allowed is a study with at least one arm")
-    labels = {(c.variant, c.label) for c in found}
+    followers = {(c.variant, c.label): bool(c.leader) for c in found}
     for cell in found:
-        if cell.leader and (cell.variant, cell.leader) not in labels:
+        if followers.get((cell.variant, cell.leader)):
+            raise UsageError(
+                f"study {study.name}: lr_of={one_line(cell.leader)}: this arm follows another one; "
+                "allowed is the label of an arm with a rate of its own"
+            )
+        if cell.leader and (cell.variant, cell.leader) not in followers:
             raise UsageError(
                 f"study {study.name}: lr_of={one_line(cell.leader)}: no such arm; allowed is the label of an arm of the study"
             )

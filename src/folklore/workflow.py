@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from folklore import criteria, datasets, device
-from folklore.errors import UsageError
+from folklore import criteria, datasets, device, recovery
+from folklore.errors import UsageError, refused
 from folklore.grid import SIX_FACTOR
 from folklore.plan import Job, Plan, make_plan
 from folklore.progress import PARENT
 from folklore.schema import CONF
 from folklore.studies import wanted_claims
 from folklore.study_files import read_placebo
-from folklore.tracking import address
+from folklore.tracking import address, marks
 from folklore.validation import one_line, suggest
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -45,10 +45,11 @@ BEHIND = {
             for place in ("claims", "claim_calls.py", "stats", "judging.py", "stages/judge.py")
         ),
         *(f"{_PACKAGE}/{place}" for place in ("frames.py", "choices.py", "criteria.py", "cost.py")),
+        *(f"{_PACKAGE}/{place}" for place in ("core", "report/claim.py")),
         "conf/criteria.jsonl",
         "conf/families.yaml",
     ],
-    "draw": [*_DRAWING, f"{_PACKAGE}/stages/draw.py"],
+    "draw": [*_DRAWING, f"{_PACKAGE}/core", f"{_PACKAGE}/stages/draw.py"],
     "analyse": [
         *_DRAWING,
         *(f"{_PACKAGE}/{place}" for place in ("stages/analyse.py", "stages/design.py", "study_files.py")),
@@ -124,6 +125,21 @@ def planned(config: Mapping[str, object]) -> Flow:
         sys.exit(2)
     print(*(f"warning: {line}" for line in warnings), sep="\n", end="\n" * bool(warnings), file=sys.stderr)
     return flow
+
+
+def mend(dry_run: bool) -> None:
+    """Set right what an earlier workflow left half done, unless this one makes nothing; what the machine refuses ends it with one line."""
+    try:
+        # only a workflow of its own waits for another one at work
+        if not recovery.only_looks(dry_run) and recovery.heal():
+            recovery.heal_results()
+            marks.heal_marks()
+    except (UsageError, OSError) as error:
+        said = refused(error) if isinstance(error, OSError) else str(error)
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        sys.exit(2)
 
 
 class Flow:

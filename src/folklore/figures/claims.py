@@ -90,7 +90,7 @@ def tuning_curves(
 
 
 def rate_axis(ax: Axes) -> None:
-    """The x axis as learning rates in powers of two, printed plainly."""
+    """The x axis as learning rates, logarithmic, marked at powers of ten and three times those."""
     ax.set_xscale("log", base=10)
     low, high = ax.get_xlim()
     marks = (

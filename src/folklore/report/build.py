@@ -1,7 +1,7 @@
 """From `results/` to the PDF and the web page: collect what the templates need in `results/report/`, then let Typst and Jinja set it.
 
-The folder holds everything that the documents read (templates, `data.json`, copies of the figures): a person
-can set them again by hand, and nothing outside it can change the bytes.
+The folder holds everything that the PDFs read (templates, `data.json`, copies of the figures): a person can set them again by hand, and
+nothing outside it can change the bytes.
 """
 
 from __future__ import annotations

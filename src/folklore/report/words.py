@@ -136,10 +136,15 @@ def calibration(report: Mapping[str, object] | None) -> str:
     return (
         f"The pipeline was tried on itself. In {trials} placebo trials, two identical arms under different "
         f"names went through the same choice of a rate and the same verdict: {false} of them came out as supported "
-        f"(at most 5 % are allowed{_pooled(report)}). In {planted} trials an effect of {effect} was planted: "
+        f"(at most 5 % are allowed{_pooled(report)}){_reversed(report)}. In {planted} trials an effect of {effect} was planted: "
         f"{percent(report.get('power'))} of them were found."
         f"{_too_often_fooled(report.get('families') or {})}"
     )
+
+
+def _reversed(report: Mapping[str, object]) -> str:
+    share = report.get("false_reversal")
+    return "" if share is None else f", and {percent(share)} as reversed"
 
 
 def _pooled(report: Mapping[str, object]) -> str:

@@ -38,7 +38,7 @@ def estimate(d: np.ndarray, *, seed: int = 0, sensitivity: bool = True) -> Estim
     d = np.asarray(d, dtype=float)
     mean, sd, n = float(d.mean()), float(d.std(ddof=1)), len(d)
     if sd <= 1e-12 * max(1.0, abs(mean)):
-        p = float(mean == 0)
+        p = float(abs(mean) <= 1e-12)
         return Estimate(mean, (mean, mean), (mean, mean), (mean, mean), p, p, 0.0, n)
     p = 2 * _student(-abs(mean), d)
     bca, permuted = (_bca(d, seed), _permutation(d, seed)) if sensitivity else ((np.nan, np.nan), np.nan)
@@ -101,11 +101,11 @@ def replicates_for(wanted: float, sd: float, delta: float, alpha: float, power: 
     """Replicates from which on a test has the power wanted; None where the spread is zero or a million would not do."""
     if sd == 0:
         return None
-    low, high = 1, 2
+    low, high, most = 1, 2, 1_000_000
     while power(sd, high, delta, alpha) < wanted:
-        low, high = high, 2 * high
-        if high > 1_000_000:
+        if high == most:
             return None
+        low, high = high, min(2 * high, most)
     return (
         low
         + 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from statsmodels.duration.survfunc import survdiff
+from scipy import stats
 
 from folklore.stats.curves import steps_to
 from folklore.stats.estimates import Estimate, equivalence_p, estimate, t_interval
@@ -86,15 +86,15 @@ class Finding:
     diverged: int = 0
     undecidable: str = ""
 
-    def verdict(self, delta: float, p_corrected: float | None) -> Verdict:
-        """The verdict with a corrected p-value (None: the finding's own)."""
+    def verdict(self, delta: float, p_corrected: float | None, p_apart: float | None = None) -> Verdict:
+        """The verdict with a corrected p-value (None: the finding's own); p_apart: where no difference is predicted, that of one."""
         if self.estimate is None:
             return self.exact()
         if self.undecidable:
             return Verdict("inconclusive")
         p = self.p if p_corrected is None else p_corrected
-        rule = decide_equivalence if self.equivalence else decide
-        verdict = rule(self.estimate.interval, self.estimate.interval90, delta, p)
+        found = self.estimate.interval, self.estimate.interval90, delta, p
+        verdict = decide_equivalence(*found, p_apart or 0.0) if self.equivalence else decide(*found)
         exact = self.exact()
         if self.checks and verdict.verdict == "supported" and exact.verdict == "fails":
             return Verdict("refuted", "formula")
@@ -115,11 +115,13 @@ def contrast(
     measure: Measure | str = "test_accuracy",
     equivalence: bool = False,
     test: Callable[[pd.DataFrame], float] | None = None,
+    diverged: str = "count at chance",
 ) -> Finding:
     """A finding from a contrast of arms (sum of weight x measure, replicate by replicate), positive as the claim predicts.
 
     weights: arm -> weight, or variant -> weights where the arms differ. test: a p-value from a variant's runs that must be small, too
     (the larger of it and the t-test's is used). Variants other than "main", and the rates of a halved grid, become robustness rows.
+    diverged: what runs do that have, in a note. Where most runs of all the arms have, the ground can decide nothing.
     """
     runs = runs.assign(measure=runs[measure] if isinstance(measure, str) else measure(runs))
     by_variant = (
@@ -150,7 +152,9 @@ def contrast(
         )
         if result is not None:
             found, p = result
-            robust.append(Robust(label, rule(found.interval, found.interval90, delta, p), found))
+            void = _void(runs[(runs["variant"] == variant) & runs["phase"].isin(phases)], by_variant[variant])
+            said = Verdict("inconclusive") if void else rule(found.interval, found.interval90, delta, p)
+            robust.append(Robust(label, said, found))
     confirmed = runs[(runs["phase"] == "confirm") & (runs["variant"] == "main")]
     used = confirmed[confirmed["arm"].isin(by_variant["main"])]
     return Finding(
@@ -159,12 +163,18 @@ def contrast(
         equivalence,
         arm_rows(runs),
         tuple(robust),
-        notes=_divergence_note(used, by_variant["main"]) + _edge_note(runs),
+        notes=_divergence_note(used, by_variant["main"], diverged) + _edge_note(runs),
         diverged=int((confirmed["status"] == "diverged").sum()),
-        undecidable="Every run of the compared arms diverged."
-        if (used["status"] == "diverged").all()
-        else "",
+        undecidable=_void(used, by_variant["main"]),
     )
+
+
+def _void(runs: pd.DataFrame, weights: Weights) -> str:
+    """Why runs of compared arms can decide nothing: pairs that both diverged agree to the last digit, and say nothing."""
+    used = runs[runs["arm"].isin(weights)]
+    lost = used["status"].eq("diverged").groupby(used["arm"]).mean().min()
+    how = "Every run" if lost == 1 else "Most runs" if lost > 0.5 else ""
+    return how and f"{how} of the compared arms diverged."
 
 
 def differences(runs: pd.DataFrame, weights: Weights) -> np.ndarray:
@@ -196,7 +206,7 @@ def half_grid(runs: pd.DataFrame) -> pd.DataFrame:
 def speed_contrast(
     runs: pd.DataFrame, slow: str, fast: str, targets: Mapping[str, float], delta: float
 ) -> Finding:
-    """log2 of the updates to the target of `slow` minus those of `fast`; the log-rank test must agree. targets: by variant."""
+    """log2 of the updates to the target of `slow` minus those of `fast`; the log-rank test must agree, in its sign, too. targets: by variant."""
     parts = [
         steps_measure(target)(runs[runs["variant"] == variant])
         for variant, target in targets.items()
@@ -209,15 +219,27 @@ def speed_contrast(
         return tests[mine["variant"].iloc[0]](mine)
 
     finding = contrast(
-        runs, {slow: 1.0, fast: -1.0}, delta, measure=lambda frame: steps.loc[frame.index], test=test
+        runs,
+        {slow: 1.0, fast: -1.0},
+        delta,
+        measure=lambda frame: steps.loc[frame.index],
+        test=test,
+        diverged="count with the whole budget unless they came to the target before",
     )
-    note, silent = _censored(runs, steps, (slow, fast))
-    return replace(finding, notes=(note, *finding.notes), undecidable=finding.undecidable or silent)
+    note, silent = _censored(runs, steps, (slow, fast), "main")
+    void = {ground for ground in targets if _censored(runs, steps, (slow, fast), ground)[1]}
+    rows = tuple(
+        replace(row, verdict=Verdict("inconclusive")) if row.label in void else row
+        for row in finding.robustness
+    )
+    return replace(
+        finding, robustness=rows, notes=(note, *finding.notes), undecidable=finding.undecidable or silent
+    )
 
 
-def _censored(runs: pd.DataFrame, steps: pd.Series, arms: tuple[str, str]) -> tuple[str, str]:
+def _censored(runs: pd.DataFrame, steps: pd.Series, arms: tuple[str, str], ground: str) -> tuple[str, str]:
     """Restricted means of both arms with the number that never arrived, and why the comparison is void if most of both did not."""
-    mine = runs[(runs["phase"] == "confirm") & (runs["variant"] == "main") & runs["arm"].isin(arms)]
+    mine = runs[(runs["phase"] == "confirm") & (runs["variant"] == ground) & runs["arm"].isin(arms)]
     words, shares = [], []
     for arm, group in mine.groupby("arm", sort=False):
         updates = 2 ** steps.loc[group.index]
@@ -229,7 +251,7 @@ def _censored(runs: pd.DataFrame, steps: pd.Series, arms: tuple[str, str]) -> tu
         )
     note = f"Mean updates to the target, restricted to the budget: {', '.join(words)}."
     return note, "Most runs of both arms never reached the target within the budget." if min(
-        shares
+        shares, default=0.0
     ) > 0.5 else ""
 
 
@@ -247,26 +269,31 @@ def steps_measure(target: float) -> Measure:
 
 
 def log_rank(target: float, slow: str, fast: str) -> Callable[[pd.DataFrame], float]:
-    """p-value of the log-rank test between the times to the target of two arms, runs that never reach it censored at the budget."""
+    """p-value of the log-rank test between the times to the target of two arms, runs that never reach it censored at the budget.
+
+    1 where the test and the mean of the logarithms point in different directions, and where there is no variance.
+    """
 
     def test(runs: pd.DataFrame) -> float:
-        two = runs[runs["arm"].isin([slow, fast])]
-        reached = np.array(
-            [
-                steps_to(target, np.asarray(s), np.asarray(v, dtype=float))
-                for s, v in zip(two["loss_step"], two["loss_curve"], strict=True)
-            ]
-        )
-        event = np.isfinite(reached)
-        if not event.any():
-            return 1.0
-        try:
-            _, p = survdiff(
-                np.where(event, reached, two["updates"]), event.astype(int), two["arm"].to_numpy()
+        times, late = [], []
+        for arm in (fast, slow):
+            mine = runs[runs["arm"] == arm]
+            if mine.empty:
+                return 1.0
+            reached = np.array(
+                [
+                    steps_to(target, np.asarray(s), np.asarray(v, dtype=float))
+                    for s, v in zip(mine["loss_step"], mine["loss_curve"], strict=True)
+                ]
             )
-        except np.linalg.LinAlgError:  # no variance: all runs arrive at one and the same time
-            return 1.0
-        return float(p)
+            spent = np.minimum(reached, mine["updates"].to_numpy(dtype=float))
+            times.append(stats.CensoredData.right_censored(spent, ~np.isfinite(reached)))
+            late.append(np.log2(spent).mean())
+        with np.errstate(all="ignore"):
+            found = stats.logrank(*times)
+        # above 0 where more of the fast ones arrive than would by chance
+        agree = found.statistic * (late[1] - late[0]) > 0
+        return float(found.pvalue) if agree else 1.0
 
     return test
 
@@ -298,7 +325,7 @@ def _other_grounds(runs: pd.DataFrame) -> list[tuple[str, str, tuple[str, ...]]]
     return [*grounds, ("half as many rates", "main", ("half",))]
 
 
-def _divergence_note(used: pd.DataFrame, weights: Weights) -> tuple[str, ...]:
+def _divergence_note(used: pd.DataFrame, weights: Weights, how: str) -> tuple[str, ...]:
     """The effect without the diverged runs, where there are any."""
     bad = used["status"] == "diverged"
     if not bad.any():
@@ -309,7 +336,7 @@ def _divergence_note(used: pd.DataFrame, weights: Weights) -> tuple[str, ...]:
         if len(d)
         else "no replicate is complete without them"
     )
-    return (f"{int(bad.sum())} of {len(used)} runs diverged and count at chance; {shown}.",)
+    return (f"{int(bad.sum())} of {len(used)} runs diverged and {how}; {shown}.",)
 
 
 def _edge_note(runs: pd.DataFrame) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """verdict: supported, refuted or inconclusive; how: "negligible" or "reversed" where refuted."""
+    """verdict: supported, refuted or inconclusive, holds or fails; how: "negligible", "reversed", "different" or "formula" where refuted."""
 
     verdict: str
     how: str = ""
@@ -37,15 +37,18 @@ def decide(interval: Interval, interval90: Interval, delta: float, p: float) -> 
     return Verdict("inconclusive")
 
 
-def decide_equivalence(interval: Interval, interval90: Interval, delta: float, p: float) -> Verdict:
+def decide_equivalence(
+    interval: Interval, interval90: Interval, delta: float, p: float, p_apart: float = 0.0
+) -> Verdict:
     """The verdict on a claim that predicts no difference: the roles are swapped.
 
-    `p` is that of the two one-sided tests. Supported: the 90 % interval lies inside (-delta, delta) and p, corrected, is under .05.
-    Refuted: the 95 % interval excludes 0 and is not inside.
+    `p` is that of the two one-sided tests, `p_apart` that of a difference (by default what the interval says of it is enough). Supported: the 90 %
+    interval lies inside (-delta, delta) and p, corrected, is under .05; not so inside nothing is said. Refuted: the 95 % interval excludes 0
+    and is not inside, and p_apart, corrected, is under .05.
     """
-    if _inside(interval90, delta) and p < ALPHA:
-        return Verdict("supported")
-    if not _inside(interval, delta) and (interval[0] > 0 or interval[1] < 0):
+    if _inside(interval90, delta):
+        return Verdict("supported" if p < ALPHA else "inconclusive")
+    if p_apart < ALPHA and not _inside(interval, delta) and (interval[0] > 0 or interval[1] < 0):
         return Verdict("refuted", "different")
     return Verdict("inconclusive")
 
