@@ -119,6 +119,7 @@ rule calibrate:
         gpu_slots=flow.gpu_slots,
     params:
         code=code("calibrate"),
+        identity=flow.placebo_identity(),
         overrides=flow.arguments,
     message:
         "calibrate: placebo claims and planted effects"
@@ -139,6 +140,7 @@ rule calibrate_family:
         gpu_slots=flow.gpu_slots,
     params:
         code=code("calibrate"),
+        identity=lambda wildcards: flow.placebo_identity(wildcards.family),
         overrides=flow.arguments,
     message:
         "calibrate: placebo claims of {wildcards.family}"

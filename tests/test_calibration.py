@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 from scipy.stats import binomtest
 
-from folklore.calibration import POOL_SPREAD, calibrate, draw, interval, pool_runs, verdict
+from folklore.calibration import POOL_SPREAD, SUPPORTED, calibrate, draw, interval, pool_runs, verdict
 from folklore.claims.base import FAMILIES
 from folklore.errors import UsageError
 from folklore.grid import Cell, Rates, Run
@@ -21,7 +21,7 @@ from folklore.plan import make_plan
 from folklore.report import document, words
 from folklore.schema import CONF
 from folklore.stages import calibrate as stage
-from folklore.stages.calibrate import placebo
+from folklore.studies import placebo
 
 SEEDS = 96
 
@@ -61,7 +61,7 @@ def shares(pools: int, count: int) -> list[int]:
             for places in (range(7), positions)
         )
         scores = dict(zip(positions, test, strict=True))
-        found.append([verdict(draw(val, rng), scores, 0.0) for _ in range(count)].count("supported"))
+        found.append([verdict(draw(val, rng), scores, 0.0) for _ in range(count)].count(SUPPORTED))
     return found
 
 
@@ -90,13 +90,13 @@ def test_the_pool_holds_rates_between_those_of_the_grid() -> None:
 
 def test_each_family_has_a_placebo_cell_of_its_own() -> None:
     plan = make_plan(["profile=laptop"])
-    found = {family: placebo(plan, family).run for family in OmegaConf.load(CONF / "placebo.yaml")}
+    found = {family: placebo(plan.config, family).run for family in OmegaConf.load(CONF / "placebo.yaml")}
     assert set(found) == set(FAMILIES)
-    assert len({run.key for run in [placebo(plan).run, *found.values()]}) == len(FAMILIES) + 1
+    assert len({run.key for run in [placebo(plan.config).run, *found.values()]}) == len(FAMILIES) + 1
     with pytest.raises(
         UsageError, match=r"--family=colours: no such family in conf/placebo\.yaml; known are activations"
     ):
-        placebo(plan, "colours")
+        placebo(plan.config, "colours")
 
 
 def test_a_familys_calibration_is_told_in_the_verdicts_and_the_report(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from folklore import recovery, workflow
-from folklore.stages.calibrate import placebo
+from folklore.studies import placebo
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -242,7 +242,7 @@ def test_the_calibration_waits_for_the_data_that_it_reads(profile: str) -> None:
     """On one core it came before the data of `nano` were there, and failed."""
     flow = workflow.Flow({"profile": profile})
     for family in (None, *flow.placebo_families):
-        assert flow.placebo_data() == f"results/data/{placebo(flow.plan, family).run.data}.npz"
+        assert flow.placebo_data() == f"results/data/{placebo(flow.plan.config, family).run.data}.npz"
 
 
 def test_exact_claims_alone_train_nothing_but_the_calibration() -> None:
@@ -255,3 +255,11 @@ def test_exact_claims_alone_train_nothing_but_the_calibration() -> None:
         == "results/data/mnist1d.npz"
     )
     assert (ROOT / "Snakefile").read_text().count("flow.placebo_data(),") == 2
+
+
+def test_a_calibration_is_that_of_its_cell_and_profile() -> None:
+    flow = workflow.Flow({"profile": "laptop"})
+    cells = [None, *flow.placebo_families]
+    assert len({flow.placebo_identity(family) for family in cells}) == len(cells)
+    assert workflow.Flow({"profile": "full"}).placebo_identity() == flow.placebo_identity()
+    assert workflow.Flow({"profile": "smoke"}).placebo_identity() != flow.placebo_identity()

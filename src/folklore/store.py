@@ -72,7 +72,9 @@ class Store:
             return self.find()
         wanted = set(keys)
         frame = self.find(wanted)
-        if len(frame) < len(wanted):  # a job that ended meanwhile may have merged its parts
+        seen: list[Path] | None = None
+        # jobs that ended meanwhile may have merged their parts
+        while len(frame) < len(wanted) and seen != (seen := sorted(self.runs.glob("*.parquet"))):
             frame = self.find(wanted)
         missing = sorted(wanted - set(frame.index))
         if missing:

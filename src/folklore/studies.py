@@ -12,13 +12,14 @@ from folklore.config import central_rate
 from folklore.errors import UsageError
 from folklore.grid import CONFIRM, FIELDS, PILOT, TUNE, Cell, Rates, Run, Study, Variant, arm_label
 from folklore.schema import CONF, Config, ProfileConfig
-from folklore.study_files import read_study
+from folklore.study_files import read_placebo, read_study
 from folklore.validation import check_kinds, check_run, one_line, suggest
 
 LAPTOP_IMAGES, ALL_IMAGES = (
     8192,
     58_000,
 )  # training rows of an image set that a run draws: in the laptop profile, and all of them
+PLACEBO_SAMPLES = 16_384
 _CELL_WORDS = {"label", "lr_of", "lr_times"}
 
 
@@ -85,6 +86,20 @@ def cells(study: Study, base: Config) -> list[Cell]:
             f"study {study.name}: two arms of profile {profile.name} are the same; give each its own label or levels"
         )
     return found
+
+
+def placebo(base: Config, family: str | None = None) -> Cell:
+    """The cell whose seeds stand for two arms that do not differ, of a family of `conf/placebo.yaml` or of no one in particular."""
+    levels = {}
+    if family is not None:
+        known = read_placebo()
+        if family not in known:
+            raise UsageError(
+                f"--family={family}: no such family in conf/placebo.yaml; known are {', '.join(known)}"
+            )
+        levels = known[family]
+    study = Study("placebo", cells=({"label": "placebo", **levels},), samples=PLACEBO_SAMPLES)
+    return cells(scaled(study, base.profile), base)[0]
 
 
 def _check_numbers(study: Study) -> None:

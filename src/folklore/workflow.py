@@ -10,16 +10,17 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from folklore import criteria, datasets, device, recovery
 from folklore.errors import UsageError, refused
-from folklore.grid import SIX_FACTOR
+from folklore.grid import SIX_FACTOR, digest
 from folklore.plan import Job, Plan, make_plan
 from folklore.progress import PARENT
 from folklore.schema import CONF
-from folklore.studies import wanted_claims
+from folklore.studies import placebo, wanted_claims
 from folklore.study_files import read_placebo
 from folklore.tracking import address, marks
 from folklore.validation import one_line, suggest
@@ -149,7 +150,6 @@ class Flow:
         self.overrides = overrides_of(config)
         self.plan: Plan = make_plan(self.overrides)
         self.arguments = " ".join(f"'{override}'" for override in self.overrides)
-        self.profile = self.plan.config.profile.name
         self.claims = [claim.id for claim in wanted_claims(self.plan.config.profile)]
         # the figures in jobs of a quarter of a minute
         self.drawn = [self.claims[i : i + DRAWN_TOGETHER] for i in range(0, len(self.claims), DRAWN_TOGETHER)]
@@ -179,6 +179,12 @@ class Flow:
     def placebo_data(self) -> str:
         """The data file that the calibration reads."""
         return f"results/data/{self.plan.config.profile.data or self.plan.config.data.name}.npz"
+
+    def placebo_identity(self, family: str | None = None) -> str:
+        """What decides which networks the calibration trains, and how many."""
+        cell, profile = placebo(self.plan.config, family), self.plan.config.profile
+        key = replace(cell.run, lr=cell.center).key
+        return digest([cell.values(), key, profile.placebo_seeds, profile.toy], 16)
 
     def results(self) -> list[str]:
         """Everything that judging reads."""

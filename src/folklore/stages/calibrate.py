@@ -12,16 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from folklore.calibration import calibrate
-from folklore.errors import UsageError
 from folklore.files import write_result
-from folklore.grid import Cell, Study
-from folklore.plan import Plan, make_plan
+from folklore.plan import make_plan
 from folklore.stages.command import command
 from folklore.stages.jobs import Trainer, run_single_threaded
-from folklore.studies import cells, scaled
-from folklore.study_files import read_placebo
+from folklore.studies import placebo
 
-SAMPLES = 16_384
 TRIALS, TOY_TRIALS = 1000, 40
 SEED = 20261120
 
@@ -45,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     plan = make_plan(options.overrides)
     profile, place = plan.config.profile, options.out / "calibration"
     count = TOY_TRIALS if profile.toy else TRIALS
-    cell = placebo(plan, options.family)
+    cell = placebo(plan.config, options.family)
     run_single_threaded()
     summary, keys = calibrate(cell, profile.placebo_seeds, count, SEED, Trainer(options.out, Quiet()))
     path = place / f"{options.family}.json" if options.family else place.with_suffix(".json")
@@ -56,20 +52,6 @@ def main(argv: Sequence[str]) -> None:
         f" of {summary['placebo_trials']} placebo claims,"
         f" power {summary['power']:.1%} for a planted effect of {100 * summary['planted_effect']:.0f} points"
     )
-
-
-def placebo(plan: Plan, family: str | None = None) -> Cell:
-    """The cell whose seeds stand for two arms that do not differ."""
-    levels = {}
-    if family is not None:
-        known = read_placebo()
-        if family not in known:
-            raise UsageError(
-                f"--family={family}: no such family in conf/placebo.yaml; known are {', '.join(known)}"
-            )
-        levels = known[family]
-    study = Study("placebo", cells=({"label": "placebo", **levels},), samples=SAMPLES)
-    return cells(scaled(study, plan.config.profile), plan.config)[0]
 
 
 if __name__ == "__main__":

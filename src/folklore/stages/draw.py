@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from folklore.claim_calls import finding_of, plot_of
+from folklore.errors import UsageError
 from folklore.figures import style
 from folklore.frames import Frames
 from folklore.plan import make_plan
@@ -24,7 +25,12 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as profile=smoke")
     options = parser.parse_intermixed_args(argv)
     plan, chosen = make_plan(options.overrides), set(filter(None, options.claims.split(",")))
-    claims = [c for c in wanted_claims(plan.config.profile) if not chosen or c.id in chosen]
+    wanted = wanted_claims(plan.config.profile)
+    if unknown := sorted(chosen - {claim.id for claim in wanted}):
+        raise UsageError(
+            f"--claims={unknown[0]}: no such claim; allowed are {', '.join(claim.id for claim in wanted)}"
+        )
+    claims = [claim for claim in wanted if not chosen or claim.id in chosen]
     frames = Frames(plan, options.out, {claim.study for claim in claims if claim.study})
     style.apply()
     for claim in claims:

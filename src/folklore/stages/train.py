@@ -68,8 +68,7 @@ def run_by_hand(overrides: Sequence[str]) -> tuple[Run, str]:
 
 def train_or_find(run: Run, out: Path) -> dict:
     """Results and seconds of the run: from the store when it is there, else trained and stored."""
-    stored = Store(out).keys()
-    known = run.key in stored
+    known = len(Store(out).find([run.key])) > 0
     arrays = {} if known else {run.data: load_data(run, out)}
     shown = Shown(run, known)
     trainer = Trainer(out, shown)
