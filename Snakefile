@@ -8,13 +8,16 @@ flow = folklore_workflow.planned(config)
 # before this process is named as the parent of its jobs
 folklore_workflow.mend(workflow.output_settings.dryrun)
 folklore_workflow.prepare_environment()
-# A limit on starts (100 a second by default) makes Snakemake look for work a second after each look: every job that ends adds another such
-# chain, 22 looks a second and 4 % of a core after an hour of two cores.
-workflow.scheduling_settings.max_jobs_per_timespan = None
 code = folklore_workflow.code
 
 GRID = ("results/grid.json",) if flow.has_grid else ()
 FIGURES = expand("results/figures/{claim}.svg", claim=flow.claims)
+
+
+# By its limit on starts, 100 a second, Snakemake looks for work a second after each look, and every job that ends adds another such chain: 22
+# looks a second, and 4 % of a core, after an hour of two cores.
+onstart:
+    workflow.scheduler.job_rate_limiter = None
 
 
 wildcard_constraints:
