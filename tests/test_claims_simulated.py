@@ -30,7 +30,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch, _exact_once: None) -> None:
     """For tests that judge many studies: leave out notes and intervals of the tables' rows, which decide nothing, either."""
     monkeypatch.setattr(findings, "arm_rows", mean_rows)
     monkeypatch.setattr(findings, "_edge_note", lambda runs: ())
-    monkeypatch.setattr(findings, "_divergence_note", lambda confirmed, weights: ())
+    monkeypatch.setattr(findings, "_divergence_note", lambda confirmed, weights, how: ())
 
 
 def mean_rows(runs: pd.DataFrame) -> tuple[Row, ...]:
