@@ -143,6 +143,7 @@ def contrast(
     if main is None:
         raise ValueError("fewer than two complete replicates of the main contrast")
     rule = decide_equivalence if equivalence else decide
+    lost = bool((runs["status"] == "diverged").any())  # judging asks hundreds of times, and seldom has any
     robust = []
     for label, variant, phases in _other_grounds(runs):
         result = (
@@ -152,7 +153,9 @@ def contrast(
         )
         if result is not None:
             found, p = result
-            void = _void(runs[(runs["variant"] == variant) & runs["phase"].isin(phases)], by_variant[variant])
+            void = lost and _void(
+                runs[(runs["variant"] == variant) & runs["phase"].isin(phases)], by_variant[variant]
+            )
             said = Verdict("inconclusive") if void else rule(found.interval, found.interval90, delta, p)
             robust.append(Robust(label, said, found))
     confirmed = runs[(runs["phase"] == "confirm") & (runs["variant"] == "main")]
@@ -165,7 +168,7 @@ def contrast(
         tuple(robust),
         notes=_divergence_note(used, by_variant["main"], diverged) + _edge_note(runs),
         diverged=int((confirmed["status"] == "diverged").sum()),
-        undecidable=_void(used, by_variant["main"]),
+        undecidable=_void(used, by_variant["main"]) if lost else "",
     )
 
 
@@ -227,9 +230,10 @@ def speed_contrast(
         diverged="count with the whole budget unless they came to the target before",
     )
     note, silent = _censored(runs, steps, (slow, fast), "main")
-    void = {ground for ground in targets if _censored(runs, steps, (slow, fast), ground)[1]}
     rows = tuple(
-        replace(row, verdict=Verdict("inconclusive")) if row.label in void else row
+        replace(row, verdict=Verdict("inconclusive"))
+        if row.label in targets and _censored(runs, steps, (slow, fast), row.label)[1]
+        else row
         for row in finding.robustness
     )
     return replace(
