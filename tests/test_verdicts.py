@@ -323,6 +323,23 @@ def test_log_rank_that_points_the_other_way_supports_nothing() -> None:
     assert found.p == 1.0
 
 
+@pytest.mark.parametrize("ground", ["main", "other"])
+def test_where_most_runs_of_both_arms_diverged_nothing_is_decided(ground: str) -> None:
+    """Three of four pairs that both score chance agree to the last digit."""
+    parts = [
+        frame({"a": [0.1, 0.1, 0.1, 0.9], "b": [0.1, 0.1, 0.1, 0.5]}, variant=v, column="measured")
+        for v in ("main", "other")
+    ]
+    runs = pd.concat(parts)
+    runs.loc[(runs["variant"] == ground) & (runs["replicate"] < 3), "status"] = "diverged"
+    found = contrast(runs, {"a": 1.0, "b": -1.0}, DELTA, measure="measured", equivalence=True)
+    (row,) = found.robustness
+    assert bool(found.undecidable) == (ground == "main")
+    assert found.diverged == (6 if ground == "main" else 0)
+    if ground == "other":
+        assert row.verdict == INCONCLUSIVE
+
+
 def test_log_rank_without_any_arrival_says_nothing() -> None:
     assert (
         log_rank(1.0, "slow", "fast")(frame({"slow": [reaching(999)] * 3, "fast": [reaching(999)] * 3}))

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from folklore import recovery, workflow
+from folklore.errors import UsageError
 from folklore.studies import placebo
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -263,3 +264,29 @@ def test_a_calibration_is_that_of_its_cell_and_profile() -> None:
     assert len({flow.placebo_identity(family) for family in cells}) == len(cells)
     assert workflow.Flow({"profile": "full"}).placebo_identity() == flow.placebo_identity()
     assert workflow.Flow({"profile": "smoke"}).placebo_identity() != flow.placebo_identity()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UsageError("key=1: allowed is 2"), "error: key=1: allowed is 2"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "results/x"),
+            "error: results/x: Permission denied;",
+        ),
+    ],
+)
+def test_what_cannot_be_mended_ends_in_one_line(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fails() -> bool:
+        raise error
+
+    monkeypatch.setattr(recovery, "heal", fails)
+    monkeypatch.setattr(sys, "argv", ["snakemake"])
+    with pytest.raises(SystemExit) as ended:
+        workflow.mend(dry_run=False)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(said)
+    workflow.mend(dry_run=True)  # which mends nothing

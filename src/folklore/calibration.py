@@ -2,9 +2,8 @@
 
 One cell is trained over the usual seven rates with many seeds: the pool. A trial draws disjoint seeds for two arms, chooses the rate of each
 as any arm's is chosen, confirms it on fresh seeds of its own, and judges the contrast as any claim is judged, before p-values are corrected for
-many. Every number in a trial is that
-of a trained network; a planted effect is added to the test scores of one arm. What is measured is the way from scores to verdict, without
-what tuning does about the ends of a grid: it is not moved, and no rate below a cliff is measured again.
+many. Every number in a trial is that of a trained network; a planted effect is added to the test scores of one arm. What is measured is the way
+from scores to verdict, without what tuning does about the ends of a grid: it is not moved, and no rate below a cliff is measured again.
 
 All trials draw from one pool (70 of its 96 seeds each), so that what they find holds for this pool, and another one would find somewhat
 more or less: the interval counts both.
@@ -23,11 +22,8 @@ from folklore.stats.estimates import estimate
 from folklore.stats.tuning import choose
 from folklore.stats.verdicts import Verdict, decide
 
-SUPPORTED, REVERSED, NEGLIGIBLE = (
-    Verdict("supported"),
-    Verdict("refuted", "reversed"),
-    Verdict("refuted", "negligible"),
-)
+SUPPORTED = Verdict("supported")
+REVERSED, NEGLIGIBLE = Verdict("refuted", "reversed"), Verdict("refuted", "negligible")
 TUNING_SEEDS = 3
 Z95 = norm.ppf(0.975)
 DELTA = 0.01

@@ -131,11 +131,9 @@ class Store:
             parts = sorted({path for path, its in self._added if its is schema})
             if len(parts) > 1:
                 merged = _write(folder, _read(parts, schema).sort_by("run_key"))
-                for part in parts:
-                    if (
-                        part != merged
-                    ):  # the same bytes have the same name, as where all the others were damaged
-                        part.unlink(missing_ok=True)
+                # what is merged of one part, where all the others were damaged, has its bytes and so its name
+                for part in set(parts) - {merged}:
+                    part.unlink(missing_ok=True)
         self._added.clear()
 
     def seconds(self) -> pd.Series:
