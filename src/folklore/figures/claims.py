@@ -97,7 +97,7 @@ def rate_axis(ax: Axes) -> None:
         (1.0, 3.0) if high / low < 200 else (1.0,)
     )  # more would run into each other in half a page's width
     ax.xaxis.set_major_locator(LogLocator(base=10, subs=marks, numticks=8))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.1g}"))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("learning rate")
 
