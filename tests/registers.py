@@ -8,12 +8,12 @@ from types import ModuleType
 import pytest
 from torch import Tensor
 
-from folklore.core import machine_code
+from folklore.core import processor
 
 
 def same_bits_with_shorter_ones(found: Callable[[], Iterable[Tensor]], *modules: ModuleType) -> None:
     """What is found has the same bits when the functions that these modules keep are compiled for AVX2; none of these are left behind."""
-    if "+avx2" not in machine_code._host()[1]:
+    if "+avx2" not in processor.host()[1]:
         pytest.skip("no processor with AVX2")
     kept = [each for module in modules for each in vars(module).values() if hasattr(each, "cache_clear")]
 
@@ -24,7 +24,7 @@ def same_bits_with_shorter_ones(found: Callable[[], Iterable[Tensor]], *modules:
 
     here = bits()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(machine_code, "_host", lambda: ("haswell", "+avx2,+fma,-avx512f"))
+        patched.setattr(processor, "host", lambda: ("haswell", "+avx2,+fma,-avx512f"))
         there = bits()
     for function in kept:
         function.cache_clear()

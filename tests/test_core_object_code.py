@@ -10,8 +10,9 @@ import pytest
 import torch
 from llvmlite import ir
 
-from folklore.core import activations, curves, machine_code, object_code, products
-from folklore.core.machine_code import Code, compiled
+from folklore.core import activations, compilation, curves, object_code, processor, products
+from folklore.core.compilation import compiled
+from folklore.core.machine_code import Code
 from folklore.core.training import train
 from test_core_traces import KINDS, made_up, stack
 
@@ -26,13 +27,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The object files that were made."""
-    found, real = [], machine_code._object_file
+    found, real = [], compilation._object_file
 
     def counted(*given: object) -> bytes:
         found.append(real(*given))
         return found[-1]
 
-    monkeypatch.setattr(machine_code, "_object_file", counted)
+    monkeypatch.setattr(compilation, "_object_file", counted)
     return found
 
 
@@ -78,8 +79,8 @@ def test_another_processor_has_code_of_its_own(
     folder: Path, made: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doubled([1.0])
-    name, features = machine_code._host()
-    monkeypatch.setattr(machine_code, "_host", lambda: (name, features + ",-avx512f"))
+    name, features = processor.host()
+    monkeypatch.setattr(processor, "host", lambda: (name, features + ",-avx512f"))
     assert doubled([1.0]) == [2]
     assert len(made) == len(list(folder.iterdir())) == 2
 
@@ -120,14 +121,14 @@ def test_functions_on_one_line_have_recipes_of_their_own(monkeypatch: pytest.Mon
 def test_a_recipe_stands_for_one_code(made: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all functions that nets of many kinds ask for, each compiled anew: no two codes have one recipe, and none but theirs has none."""
     found: dict[str, str] = {}
-    real = machine_code._machine_code
+    real = compilation._machine_code
 
     def watched(identity: str, text: Callable[[], str]) -> int:
         assert not identity.startswith(";"), "no recipe: the text itself"
         assert found.setdefault(identity, text()) == text()
         return real(identity, text)
 
-    monkeypatch.setattr(machine_code, "_machine_code", watched)
+    monkeypatch.setattr(compilation, "_machine_code", watched)
     modules = [module for name, module in sys.modules.items() if name.startswith("folklore.core.")]
     kernels = [each for module in modules for each in vars(module).values() if hasattr(each, "cache_clear")]
     for kernel in kernels:
@@ -147,4 +148,4 @@ def test_a_recipe_stands_for_one_code(made: list[bytes], monkeypatch: pytest.Mon
 
 
 def test_it_is_kept_beside_code_and_not_among_results() -> None:
-    assert Path(machine_code.__file__).parent / "__pycache__" == object_code.FOLDER
+    assert Path(compilation.__file__).parent / "__pycache__" == object_code.FOLDER

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from llvmlite import ir
 from torch import Tensor
 
 from folklore import levels
 from folklore.core import batch_norm, machine_code, norms, optimizers, products
 from folklore.core.affine import Back, affine, gradient, input_slopes, multiply, operands
+from folklore.core.compilation import compiled
+from folklore.core.machine_code import LANES
 from folklore.core.updates import Level, numbers_of, slots, update, update_affine, update_by, update_norm
 from registers import same_bits_with_shorter_ones
 
@@ -89,6 +93,33 @@ def test_nothing_is_read_behind_a_matrix(shape: tuple[int, int, int]) -> None:
     near(
         affine(draw(1, m, n, seed=3), b, torch.zeros(1, 1, k)), draw(1, m, n, seed=3).double() @ b.double(), n
     )
+
+
+@pytest.mark.parametrize("m", range(1, 27))
+def test_every_row_is_the_same_however_many_there_are(m: int) -> None:
+    """Whatever the heights of the tiles that they are cut into."""
+    x, w, b, s = factors((2, m, 19, 35))
+    together = affine(x, w, b), input_slopes(s, w)
+    for r in range(m):
+        row = slice(r, r + 1)
+        alone = affine(x[:, row], w, b), input_slopes(s[:, row].contiguous(), w)
+        for one, all_ in zip(alone, together, strict=True):
+            assert torch.equal(one, all_[:, row])
+
+
+def test_of_a_vector_the_first_lanes_alone_are_stored() -> None:
+    def write(code: machine_code.Code, given: Sequence[ir.Value]) -> None:
+        count, address = given
+        code.store(code.vector(1.0), address, code.first_lanes(count))
+
+    def stored() -> list[Tensor]:
+        store, found = compiled(write, 2).call, torch.zeros(LANES + 1, 2 * LANES)
+        for count, row in enumerate(found):
+            store(count, row.data_ptr())
+        return [found]
+
+    assert torch.equal(stored()[0], torch.ones(LANES + 1, 2 * LANES).tril(-1))
+    same_bits_with_shorter_ones(stored, products)
 
 
 def test_rows_may_be_shared_and_given_in_another_order() -> None:

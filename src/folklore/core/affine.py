@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from folklore.core.machine_code import FLOAT, Code, Vector
-from folklore.core.products import ROW, Kernel, Place, Product, kernel, scratch_floats
+from folklore.core.products import Kernel, Place, Product, kernel, scratch_floats
 
 
 class Back(Enum):
@@ -228,7 +228,7 @@ BACK = {
 }
 # the affine map plus a second operand; slopes that are added to what is there
 FORWARD_ADDED, BACK_ADDED = Product(_added_end, operands=2), Product(_added, transposed=True)
-GRADIENT, TOTAL = Product(_stored), Product(_stored, rows=ROW)
+GRADIENT, TOTAL = Product(_stored), Product(_stored, tall=False)
 
 
 @cache

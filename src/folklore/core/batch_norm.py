@@ -15,7 +15,8 @@ from llvmlite import ir
 from torch import Tensor
 
 from folklore.core.affine import in_registers
-from folklore.core.machine_code import FLOAT, VECTOR, Code, Compiled, Vector, compiled, over_runs
+from folklore.core.compilation import Compiled, compiled, over_runs
+from folklore.core.machine_code import FLOAT, VECTOR, Code, Vector
 from folklore.core.products import Place, Product
 
 EPS = 1e-5

@@ -12,7 +12,8 @@ import torch
 from llvmlite import ir
 from torch import Tensor
 
-from folklore.core.machine_code import FLOAT, INTEGER, Code, Compiled, compiled, of_list
+from folklore.core.compilation import Compiled, compiled, of_list
+from folklore.core.machine_code import FLOAT, INTEGER, Code
 from folklore.core.products import Product, of_one_run, scratch_floats
 
 

@@ -13,8 +13,9 @@ from llvmlite import ir
 from torch import Tensor
 
 from folklore.core.affine import in_registers
+from folklore.core.compilation import Compiled, compiled, over_runs
 from folklore.core.elementary import chosen, select
-from folklore.core.machine_code import FLOAT, Code, Compiled, Vector, compiled, over_runs
+from folklore.core.machine_code import FLOAT, Code, Vector
 
 _BESIDE = 1e-6  # the norm, as torch has it
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from folklore.core.affine import in_registers
+from folklore.core.compilation import Compiled, compiled
 from folklore.core.elementary import (
     absolute,
     exponential,
@@ -23,7 +24,7 @@ from folklore.core.elementary import (
     logarithm_of_one_more,
     select,
 )
-from folklore.core.machine_code import Code, Compiled, Vector, compiled, new_code
+from folklore.core.machine_code import Code, Vector, new_code
 
 Level = Callable[[Any], Any]
 

@@ -7,8 +7,9 @@ from functools import cache
 
 from llvmlite import ir
 
+from folklore.core.compilation import Compiled, compiled
 from folklore.core.elementary import absolute, select
-from folklore.core.machine_code import FLOAT, Code, Compiled, Vector, compiled
+from folklore.core.machine_code import FLOAT, Code, Vector
 
 
 @cache

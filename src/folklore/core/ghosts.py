@@ -8,7 +8,8 @@ from functools import cache
 from llvmlite import ir
 
 from folklore.core.batch_norm import RUNNING_WEIGHT
-from folklore.core.machine_code import FLOAT, Code, Compiled, Vector, compiled
+from folklore.core.compilation import Compiled, compiled
+from folklore.core.machine_code import FLOAT, Code, Vector
 
 
 def sizes(rows: int, amount: int) -> list[int]:

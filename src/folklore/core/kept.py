@@ -17,7 +17,8 @@ from torch import Tensor
 
 from folklore.core.ahead import mapped, sent
 from folklore.core.calls import Calls, Matrix, Spot, of_update
-from folklore.core.machine_code import INTEGER, LANES, VECTOR, Code, Compiled, Vector, compiled
+from folklore.core.compilation import Compiled, compiled
+from folklore.core.machine_code import INTEGER, LANES, VECTOR, Code, Vector
 from folklore.core.randomness import U16_PER_COUNTER, key_of, uint16_block
 
 # Philox 4x64 with ten rounds, Salmon et al. 2011: what words are multiplied by, and what the key grows by from round to round

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from folklore.core.affine import in_registers
 from folklore.core.batch_norm import EPS, sums_of_slopes
+from folklore.core.compilation import Compiled, compiled
 from folklore.core.elementary import chosen
-from folklore.core.machine_code import FLOAT, Code, Compiled, Vector, compiled
+from folklore.core.machine_code import FLOAT, Code, Vector
 
 
 def normalised(h: Tensor, gain: Tensor, shift: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from folklore.core.clipping import scale_part, squares_part
 from folklore.core.elementwise import softening_part, times_part
 from folklore.core.machine_code import FLOAT
 from folklore.core.networks import Parameters
-from folklore.core.products import ROW, Product
+from folklore.core.products import Product
 from folklore.core.steps import Hyper, Rule, State
 from folklore.core.updates import numbers_of_all, update_product
 
@@ -111,14 +111,14 @@ class Learning:
             else:
                 self._update_by(number, g, _ones(1))
             return
-        update = update_product(self.level, gradient.rows)
+        update = update_product(self.level, tall=gradient.tall)
         self.calls.product(update, a, slopes, self.tensors[number], beside=self._numbers(number))
         self._shrink(number)
 
     def _update_by(self, number: int, g: Matrix, scale: Matrix) -> None:
         """By a gradient times a number."""
         tensors = [tensor.flat for tensor in self.tensors[number]]
-        update = update_product(self.level, ROW)
+        update = update_product(self.level, tall=False)
         self.calls.product(update, scale, g.flat, tensors, beside=self._numbers(number))
         self._shrink(number)
 

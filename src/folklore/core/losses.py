@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from folklore.core.affine import in_registers
-from folklore.core.machine_code import LANES, over_runs
+from folklore.core.compilation import over_runs
+from folklore.core.machine_code import LANES
 from folklore.core.softmax import cross_entropy_part, scores_part
 
 

@@ -13,8 +13,9 @@ from llvmlite import ir
 from torch import Tensor
 
 from folklore.core.affine import in_registers
+from folklore.core.compilation import Compiled, compiled
 from folklore.core.elementary import select
-from folklore.core.machine_code import FLOAT, Code, Compiled, compiled
+from folklore.core.machine_code import FLOAT, Code
 
 
 def larger(h: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from llvmlite import ir
 from torch import Tensor
 
 from folklore.core.affine import in_registers
-from folklore.core.machine_code import FLOAT, Code, Compiled, Vector, compiled
+from folklore.core.compilation import Compiled, compiled
+from folklore.core.machine_code import FLOAT, Code, Vector
 
 KERNEL = 3
 

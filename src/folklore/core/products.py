@@ -16,33 +16,21 @@ from functools import cache, partial
 
 from llvmlite import ir
 
-from folklore.core.machine_code import (
-    FLOAT,
-    HALF,
-    LANES,
-    QUARTER,
-    VECTOR,
-    Code,
-    Compiled,
-    Vector,
-    compiled,
-    over_runs,
-    wide_registers,
-)
+from folklore.core.compilation import Compiled, compiled, over_runs
+from folklore.core.machine_code import FLOAT, HALF, LANES, QUARTER, VECTOR, Code, Vector
+from folklore.core.processor import wide_registers
 from folklore.core.transposes import Transpose
 
-ROWS = (
-    6,
-    2,
-    1,
-)  # of tiles, the tallest that fits first; two of 2 rows are as fast as one of 4, and less to compile
-ROW = (1,)  # of what is one row, as a bias is
-# of tiles one vector wide, where there are no more rows. Slopes of 2 and 8 rows back through 100 x 100 take a Zen 4 1.0 and 1.8 us, and 1.3 and 2.4
-# by lines of a scratch
-_FEW = (8, 4, 2, 1)
+# rows of tiles, the tallest that fits first; two of 2 are as fast as one of 4, and less to compile
+_WIDE = (6, 2, 1)
+# where registers are short 2 rows are as slow as 4: 8, 16, 32 rows go through 100 x 100 of a Zen 3 in 3.5, 5.6, 9.7 us, and in 3.9, 6.7, 10.2 without
+_SHORT = (6, 4, 2, 1)
 # vectors of a tile that are made before any is stored: with 1, 4, 6, 12, 24 an update of 100 x 10 by 2 rows takes 1.04, .43, .29, .27, .29 us,
 # and one of 100 x 100 .95, .95, .93, .97, 1.23
 _HELD = 6
+# as many rows go back by columns that are turned in registers, in tiles one vector wide: through 100 x 100, 2 and 8 take a Zen 4 1.0 and 1.8 us,
+# and 1.3 and 2.4 by lines of a scratch. Short registers cannot hold what 8 rows take: 8 and 2 take a Zen 3 6.2 and 3.1 us so, 4.6 and 3.4 by lines
+_FEW_WIDE, _FEW_SHORT = (8, 4, 2, 1), (2, 1)
 _ARGUMENTS = ("a", "a_run", "a_row", "a_column", "b", "b_run", "b_row", "m", "k", "n", "beside", "beside_run")
 
 
@@ -78,15 +66,15 @@ class Product:
 
     A (m, k) by two strides. B (k, n), rows without gaps; if `transposed`, what is given is its transpose (n, k), and a scratch of
     `scratch_floats(k)`. The end may read matrices like C, the operands (m, n) without gaps, C the first of them, and makes what is written to the
-    first of them; it may read `numbers` floats that the run has beside. rows: of tiles; a row vector needs no tall ones, which take long to
-    compile.
+    first of them; it may read `numbers` floats that the run has beside. tall: a row vector, such as a bias, needs no tall tiles, which take
+    long to compile.
     """
 
     end: End
     operands: int = 1
     numbers: int = 0
     transposed: bool = False
-    rows: tuple[int, ...] = ROWS
+    tall: bool = True
 
     @property
     def arguments(self) -> int:
@@ -131,6 +119,8 @@ class _Writer:
     def __init__(self, code: Code, product: Product, arguments: Sequence[ir.Value]) -> None:
         count = len(_ARGUMENTS)
         self.code, self.product, self.most = code, product, _most_vectors()
+        heights, self.few = (_WIDE, _FEW_WIDE) if wide_registers() else (_SHORT, _FEW_SHORT)
+        self.heights = heights if product.tall else (1,)
         self.given = dict(zip(_ARGUMENTS, arguments[:count], strict=True))
         *self.operands, self.scratch = arguments[count:]
 
@@ -148,7 +138,7 @@ class _Writer:
             code.across(given["n"], self.most, partial(self._panel, a, b))
             return
         turned = Transpose(code, b, given["b_row"], given["k"])
-        with code.builder.if_else(code.builder.icmp_signed("<=", given["m"], code.int(_FEW[0]))) as (
+        with code.builder.if_else(code.builder.icmp_signed("<=", given["m"], code.int(self.few[0]))) as (
             few,
             many,
         ):
@@ -162,7 +152,7 @@ class _Writer:
         code, given, row = self.code, self.given, self.code.int(0)
         mask = None if tail is None else code.first_lanes(tail)
         lines = b.rows(column, given["n"])
-        for rows in _FEW:
+        for rows in self.few:
             with code.counting(row, given["m"], rows) as first:
                 numbers = [code.at(first, code.int(i)) for i in range(rows)]
                 start = [code.at(a, code.times(given["a_row"], i)) for i in numbers]
@@ -242,14 +232,24 @@ class _Writer:
         """The same, with so many lanes side by side; mask: those of the last vector that there are; offset: bytes to the right."""
         code, given, row = self.code, self.given, self.code.int(0)
         together = max(1, _HELD // len(lanes))
-        for rows in self.product.rows:
-            with code.counting(row, given["m"], rows) as first:
+        for rows in self.heights:
+            with code.counting(row, self._stop(rows), rows) as first:
                 numbers = [code.at(first, code.int(i)) for i in range(rows)]
                 start = [code.at(a, code.times(given["a_row"], i)) for i in numbers]
                 sums = self._sums(start, panel, step, lanes, None if self.product.transposed else mask)
                 for i in range(0, rows, together):
                     self._finish(sums[i : i + together], numbers[i : i + together], offset, mask)
             row = code.counted
+
+    def _stop(self, rows: int) -> ir.Value:
+        """The row at which tiles of so many rows end at the latest: where 6 would leave 2 and there are tiles of 4, two of these are taken."""
+        code, m = self.code, self.given["m"]
+        if rows != 6 or 4 not in self.heights:
+            return m
+        left = code.builder.srem(m, code.int(6))
+        return code.builder.select(
+            code.builder.icmp_signed("==", left, code.int(2)), code.minus(m, code.int(8)), m
+        )
 
     def _sums(
         self, a: list[ir.Value], b: ir.Value, step: ir.Value, lanes: list[int], mask: ir.Value | None

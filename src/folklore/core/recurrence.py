@@ -15,8 +15,9 @@ from torch.nn.functional import pad
 
 from folklore.core.affine import in_registers
 from folklore.core.batch_norm import RUNNING_WEIGHT, Moments
+from folklore.core.compilation import Compiled, compiled
 from folklore.core.elementary import chosen, select
-from folklore.core.machine_code import FLOAT, Code, Compiled, Vector, compiled
+from folklore.core.machine_code import FLOAT, Code, Vector
 
 
 def by_step(x: Tensor, read: int) -> Tensor:

@@ -11,8 +11,9 @@ from functools import cache
 
 from llvmlite import ir
 
+from folklore.core.compilation import Compiled, compiled
 from folklore.core.elementary import INTS, chosen, exponential, logarithm, select
-from folklore.core.machine_code import FLOAT, INTEGER, LANES, Code, Compiled, Vector, compiled
+from folklore.core.machine_code import FLOAT, INTEGER, LANES, Code, Vector
 
 _INT = ir.IntType(32)
 # rows that are read before any is written, for a load behind a masked store waits for it: 1, 2, 4, 8, 32 rows of 10 take 1.3, 1.1, .85, .57 us

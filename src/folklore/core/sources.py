@@ -16,7 +16,8 @@ from torch import Tensor
 
 from folklore.core.affine import in_registers
 from folklore.core.calls import Calls, Matrix, of_update
-from folklore.core.machine_code import FLOAT, INTEGER, Code, Compiled, compiled
+from folklore.core.compilation import Compiled, compiled
+from folklore.core.machine_code import FLOAT, INTEGER, Code
 
 
 class Source(Protocol):

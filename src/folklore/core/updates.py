@@ -29,7 +29,7 @@ from folklore.core.affine import (
 from folklore.core.batch_norm import slopes as norm_slopes
 from folklore.core.batch_norm import slopes_and_update
 from folklore.core.machine_code import Code, Vector, new_code
-from folklore.core.products import ROW, ROWS, Kernel, Place, Product, kernel
+from folklore.core.products import Kernel, Place, Product, kernel
 
 Level = Callable[..., tuple]
 # an update's numbers; from the last on 1 - base ** t for each base that the level asks for
@@ -173,17 +173,17 @@ def _updating(level: Level) -> Kernel:
 
 @cache
 def _updating_both(level: Level) -> Kernel:
-    return kernel(update_product(level), update_product(level, ROW))
+    return kernel(update_product(level), update_product(level, tall=False))
 
 
 @cache
 def _backward(level: Level, back: Back) -> Kernel:
-    return kernel(BACK[back], update_product(level), update_product(level, ROW))
+    return kernel(BACK[back], update_product(level), update_product(level, tall=False))
 
 
 @cache
-def update_product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
-    """The gradient, and what the level makes of a parameter and its state, the operands, by it; ROW: of a bias."""
+def update_product(level: Level, *, tall: bool = True) -> Product:
+    """The gradient, and what the level makes of a parameter and its state, the operands, by it; not tall: of a bias."""
     names, bases = slots(level), _bases(level) or ()
 
     def end(code: Code, found: Vector, place: Place) -> list[Vector]:
@@ -193,7 +193,7 @@ def update_product(level: Level, rows: tuple[int, ...] = ROWS) -> Product:
         g = numbers[_DECAY] * w + found
         return [*level(w, g, numbers[_LR], numbers[_MOMENTUM], t, **dict(zip(names, state, strict=True)))]
 
-    return Product(end, operands=1 + len(names), numbers=_POWERS + len(bases), rows=rows)
+    return Product(end, operands=1 + len(names), numbers=_POWERS + len(bases), tall=tall)
 
 
 @cache
