@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from folklore import config, datasets
 from folklore.checkup import Checkup, examine
-from folklore.core import lookup
 from folklore.datasets.base import Arrays
+from folklore.datasets.views import seen
 from folklore.errors import UsageError
 from folklore.grid import Run
 from folklore.stages.check import check
@@ -75,24 +72,14 @@ def test_what_is_broken_is_named(override: str, name: str, failing: str, digits:
 
 def test_shuffled_labels_are_noticed_though_the_sample_is_learnt_by_heart(digits: Arrays) -> None:
     """Validation at chance is what tells them from overfitting."""
-    shuffled = replace(digits, pool_y=np.random.default_rng(0).permutation(digits.pool_y))
+    shuffled = seen(digits, "random_labels-100")
     found = examine(run("budget.samples=200000"), shuffled)
     assert names(found) == ["labels that do not belong to their rows"]
-    assert found.steps[1].fine
+    assert [step.fine for step in found.steps] == [True, True, True, False, False, False]
 
 
-def test_a_frozen_layer_is_named(digits: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
-    def frozen(stack) -> None:
-        stack.rule = replace(stack.rule, frozen=frozenset({1}))
-        stack.advance(stack.one.updates)
-
-    original = lookup.from_file
-
-    def found_in(package: str, level: str, name: str) -> Callable:
-        return frozen if package == "procedures" else original(package, level, name)
-
-    monkeypatch.setattr(lookup, "from_file", found_in)
-    found = examine(run(), digits)
+def test_a_frozen_layer_is_named(digits: Arrays) -> None:
+    found = examine(run("procedure=frozen-2"), digits)
     assert names(found)[0] == "a layer that does not move"
     assert "layer 2 " in found.diagnoses[0].because
 
@@ -111,7 +98,7 @@ def test_the_command_says_each_step_and_draws_the_curves(
     )
 
 
-@pytest.mark.parametrize("bad", ["batch_size=0", "activation=rleu", "data.n_train=10"])
+@pytest.mark.parametrize("bad", ["batch_size=0", "activation=rleu", "data.n_train=10", "procedure=frozen-5"])
 def test_bad_input_is_one_line_and_writes_nothing(bad: str, tmp_path: Path) -> None:
     smaller = ["batch_size=8"] if "n_train" in bad else []
     with pytest.raises(UsageError, match=bad.partition("=")[0]):

@@ -151,7 +151,7 @@ def _initial(run: Run, data: Arrays) -> Step:
     if not fine and not silent:
         said += "; the output's weights start too large" if first.initial_loss > expected else ""
     if silent:
-        said += f"; no gradient reaches layer {_listed(silent)}"
+        said += f"; no gradient reaches {_layers(silent)}"
     return Step("initial loss", fine, said)
 
 
@@ -173,7 +173,9 @@ def _small_sample(run: Run, rates: Sequence[float], data: Arrays) -> Step:
         return Step("small sample", True, f"{SAMPLE} rows to 100 % in {SAMPLE_UPDATES} updates")
     if fitted:
         return Step(
-            "small sample", False, f"{SAMPLE} rows to 100 % at rate {_near(fitted, run.lr):.3g}, not at yours"
+            "small sample",
+            False,
+            f"{SAMPLE} rows to 100 % at rate {in_digits(_near(fitted, run.lr))}, not at yours",
         )
     return Step(
         "small sample", False, f"{SAMPLE} rows to {best:.0%} at best, in {SAMPLE_UPDATES} updates at any rate"
@@ -188,8 +190,8 @@ def _falling(run: Run, rates: Sequence[float], data: Arrays) -> tuple[float, Ste
     if not falling:
         return run.lr, Step("a rate", False, f"the loss falls at none of {len(rates)} rates")
     best = min(falling, key=lambda o: o.loss).run.lr
-    span = f"{falling[0].run.lr:.2g} to {falling[-1].run.lr:.2g}"
-    said = f"the loss falls at rates from {span}, fastest at {best:.2g}; yours is {run.lr:.2g}"
+    span = f"{in_digits(falling[0].run.lr)} to {in_digits(falling[-1].run.lr)}"
+    said = f"the loss falls at rates from {span}, fastest at {in_digits(best)}; yours is {in_digits(run.lr)}"
     return best, Step("a rate", any(o.run.lr == run.lr for o in falling), said)
 
 
@@ -202,8 +204,10 @@ def _coarse(run: Run, rate: float, data: Arrays) -> tuple[float, float, Step]:
         for decay in DECAYS
     ]
     best = max(outcomes(grid, data), key=lambda o: o.val_accuracy)
-    said = f"best of {len(grid)}: rate {best.run.lr:.2g}, weight decay {best.run.weight_decay:g}: {best.val_accuracy:.1%} in {updates:,} updates"
-    return best.run.lr, best.run.weight_decay, Step("coarse grid", True, said)
+    way = f"rate {in_digits(best.run.lr)}, weight decay {best.run.weight_decay:g}"
+    said = f"best of {len(grid)}: {way}: {best.val_accuracy:.1%} in {updates:,} updates"
+    fine = _no_guess(best.val_accuracy, data.classes)
+    return best.run.lr, best.run.weight_decay, Step("coarse grid", fine, said)
 
 
 def _finer(run: Run, rate: float, decay: float, data: Arrays) -> tuple[float, Step]:
@@ -218,10 +222,9 @@ def _finer(run: Run, rate: float, decay: float, data: Arrays) -> tuple[float, St
         data,
     )
     means = [np.mean([o.val_accuracy for o in tried if o.run.lr == r]) for r in rates]
-    best = rates[int(np.argmax(means))]
-    return best, Step(
-        "finer grid", True, f"rate {best:.2g}: {max(means):.1%} on validation rows in {updates:,} updates"
-    )
+    best, fine = rates[int(np.argmax(means))], _no_guess(max(means), data.classes)
+    said = f"rate {in_digits(best)}: {max(means):.1%} on validation rows in {updates:,} updates"
+    return best, Step("finer grid", fine, said)
 
 
 def _curves(found: Checkup) -> Step:
@@ -255,7 +258,7 @@ def _dead(found: Checkup) -> Diagnosis | None:
         return None
     return Diagnosis(
         "dead units",
-        f"no gradient reaches layer {_listed(silent)}: its units are silent for every row",
+        f"no gradient reaches {_layers(silent)}: units are silent for every row",
         "start from zero biases and He's weights; where units die later, a lower rate or a leaky ReLU",
     )
 
@@ -266,18 +269,16 @@ def _unmoved(found: Checkup) -> Diagnosis | None:
         return None
     return Diagnosis(
         "a layer that does not move",
-        f"the weights of layer {_listed(still)} are those of the start, though a gradient reaches them",
+        f"the weights of {_layers(still)} are those of the start, though a gradient reaches them",
         "is it frozen, or left out of the optimizer? watch the ratio of update to weight, layer by layer",
     )
 
 
 def _unpaired(found: Checkup) -> Diagnosis | None:
     """Validation at chance at the best rate that there is, though training rows are learnt."""
-    chance, rows = 1 / found.classes, 2000
-    border = chance + 3 * math.sqrt(chance * (1 - chance) / rows) + 0.01
     best = max(_mean(found.own, "val_accuracy"), _mean(found.refined, "val_accuracy"))
     learnt = max(_mean(found.own, "train_accuracy"), _mean(found.refined, "train_accuracy"))
-    if best > border or learnt <= border:
+    if _no_guess(best, found.classes) or not _no_guess(learnt, found.classes):
         return None
     return Diagnosis(
         "labels that do not belong to their rows",
@@ -294,19 +295,23 @@ def _diverges(found: Checkup) -> Diagnosis | None:
     how = (
         "stops being finite" if math.isinf(worst) else f"ends at {worst:.2f}, above its start of {start:.2f}"
     )
-    return Diagnosis("divergence", f"the loss {how}", f"a lower rate: {_rate(found):.2g} was found here")
+    return Diagnosis(
+        "divergence", f"the loss {how}", f"a lower rate: {in_digits(_rate(found))} was found here"
+    )
 
 
 def _plateau(found: Checkup) -> Diagnosis | None:
     if _diverges(found) or not (found.run.lr > FAR * _rate(found) and _loses(found)):
         return None
-    return Diagnosis("plateau, the rate is too high", _compared(found), f"a rate near {_rate(found):.2g}")
+    return Diagnosis(
+        "plateau, the rate is too high", _compared(found), f"a rate near {in_digits(_rate(found))}"
+    )
 
 
 def _slow(found: Checkup) -> Diagnosis | None:
     if not (found.run.lr < _rate(found) / FAR and _loses(found)):
         return None
-    return Diagnosis("too low a rate", _compared(found), f"a rate near {_rate(found):.2g}")
+    return Diagnosis("too low a rate", _compared(found), f"a rate near {in_digits(_rate(found))}")
 
 
 def _overfits(found: Checkup) -> Diagnosis | None:
@@ -331,6 +336,17 @@ def _underfits(found: Checkup) -> Diagnosis | None:
     )
 
 
+def _no_guess(accuracy: float, classes: int) -> bool:
+    """Whether an accuracy on some 2,000 rows is clearly above chance."""
+    chance = 1 / classes
+    return accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / 2000) + 0.01
+
+
+def in_digits(rate: float) -> str:
+    """Two digits that count: 200, not 2e+02."""
+    return f"{float(f'{rate:.2g}'):g}"
+
+
 def _silent(outcome: Outcome) -> list[int]:
     """Layers, from 1, that get no gradient at the start."""
     return [i for i, g in enumerate(outcome.gradients, start=1) if g == 0]
@@ -344,7 +360,9 @@ def _loses(found: Checkup) -> bool:
 
 def _compared(found: Checkup) -> str:
     own, best = (np.mean([o.loss for o in side]) for side in (found.own, found.refined))
-    return f"training loss {own:.2f} at rate {found.run.lr:.2g}, {best:.2f} at {_rate(found):.2g}"
+    return (
+        f"training loss {own:.2f} at rate {in_digits(found.run.lr)}, {best:.2f} at {in_digits(_rate(found))}"
+    )
 
 
 def _rate(found: Checkup) -> float:
@@ -359,5 +377,5 @@ def _near(rates: Sequence[float], rate: float) -> float:
     return min(rates, key=lambda r: abs(math.log(r / rate)))
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
+def _layers(numbers: Sequence[int]) -> str:
+    return f"layer{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"

@@ -21,6 +21,7 @@ ROWS = 1_000_000
 AMOUNTS: dict[tuple[str, str], tuple[int, int]] = {
     ("norm", "ghost"): (1, ROWS),
     ("procedure", "cross_validation"): (2, 1000),
+    ("procedure", "frozen"): (1, ROWS),
     ("procedure", "prune"): (0, 100),
     ("procedure", "prune_random"): (0, 100),
     ("procedure", "prune_return"): (0, 100),
@@ -89,6 +90,9 @@ def _too_few(run: Run) -> Iterator[str]:
         left = run.n_train - -(-run.n_train // max(1, int(amount)))
         if int(amount) > run.n_train or left < 1 + moments:
             yield f"data.n_train={run.n_train}: allowed are more rows with procedure={run.procedure}, which leaves a part of them out"
+    matrices = 1 + run.depth * (2 if run.model in ("rnn", "rnn_stepwise") else 1)
+    if name == "frozen" and amount and int(amount) > matrices:
+        yield f"procedure={run.procedure}: allowed is frozen-NUMBER with a number up to {matrices}, the weight matrices of the net"
     name, _, amount = run.probe.partition("-")
     if name in ("input_share", "twins") and amount and int(amount) > datasets.get(run.data).inputs:
         most = datasets.get(run.data).inputs

@@ -55,7 +55,10 @@ def say(step: Step) -> None:
 
 def told(diagnosis: Diagnosis) -> str:
     """A diagnosis in a few lines."""
-    lines = [f"{diagnosis.name.upper()}: {diagnosis.because}.", f"Try: {diagnosis.advice}."]
+    lines = [
+        f"{diagnosis.name.upper()}: {diagnosis.because}.",
+        f"Try: {diagnosis.advice}{'' if diagnosis.advice.endswith('?') else '.'}",
+    ]
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
 
 
@@ -63,12 +66,13 @@ def draw(found: Checkup, stem: Path) -> Path:
     """Training loss and validation accuracy by update, at the configuration's rate and at the one that was found."""
     import pandas as pd
 
+    from folklore.checkup import in_digits
     from folklore.figures import style
     from folklore.figures.claims import legend_on_top, loss_curves
 
     sides = {
-        f"as configured, rate {found.run.lr:.2g}": found.own,
-        f"refined, rate {found.refined[0].run.lr:.2g}": found.refined,
+        f"as configured, rate {in_digits(found.run.lr)}": found.own,
+        f"refined, rate {in_digits(found.refined[0].run.lr)}": found.refined,
     }
     runs = pd.DataFrame(
         [
