@@ -156,6 +156,24 @@ def test_files_of_the_future_are_dated_now(project: Path, capsys: pytest.Capture
     assert fine.stat().st_mtime == 1e9
 
 
+def test_halves_of_killed_writers_are_removed_an_hour_later(project: Path) -> None:
+    """A person's own hidden files stay, and so does what may still be written."""
+    old = [
+        Path("results/tune/.000.json.4711"),
+        Path("results/tune/.sums/.000.json.4711"),
+        Path("reports/.folklore.pdf.12"),
+    ]
+    kept = [Path("results/tune/.000.json.4712"), Path("results/.mine"), Path("results/.notes.1st")]
+    for path in (*old, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    for path in (*old, *kept[1:]):
+        os.utime(path, (1e9, 1e9))
+    assert recovery.heal_results() == []
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in kept)
+
+
 @pytest.mark.parametrize("content", [foreign, truncated, emptied])
 def test_choices_of_another_plan_are_refused(content: Callable[[Path], None], tmp_path: Path) -> None:
     """Also where the sum beside is right, for it was copied, too."""

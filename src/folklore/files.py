@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 
 SUMS = ".sums"
+HALVES = ".*.[0-9]*"  # what is being written: the file's name and the writer's process
 
 
 def atomic_write(target: Path, content: bytes | str) -> None:

@@ -5,6 +5,7 @@ Light: the Snakefile uses it while it is parsed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -111,6 +112,13 @@ def heal_results(results: Path = Path("results"), reports: Path = Path("reports"
     inside = ("data", "tune", "confirm", "calibration", "tables", "figures", "tracking")
     folders = [results, *(results / name for name in inside), reports]
     _heal_times(folders)
+    _sweep(
+        [
+            *folders,
+            *(folder / files.SUMS for folder in folders),
+            *(results / name for name in ("runs", "timings")),
+        ]
+    )
     return [*_heal_store(results), *_heal_files(folders, results, reports)]
 
 
@@ -122,6 +130,15 @@ def _heal_times(folders: Sequence[Path]) -> None:
         os.utime(path, (now, now))
     if late:
         print(f"{len(late)} files are dated in the future, {late[0]} first: dated now", file=sys.stderr)
+
+
+def _sweep(folders: Sequence[Path]) -> None:
+    """Remove the halves of files whose writer was killed. What is younger than an hour a job of a cluster may still be writing."""
+    before = time.time() - 3600
+    for path in (path for folder in folders for path in folder.glob(files.HALVES)):
+        with contextlib.suppress(OSError):
+            if path.suffix[1:].isdigit() and path.stat().st_mtime < before:
+                path.unlink()
 
 
 def _heal_store(results: Path) -> list[Path]:
