@@ -167,13 +167,23 @@ def test_independent_replications_hardly_ever_differ() -> None:
     ("fields", "message"),
     [
         ({"profile": "smoke"}, "profile=smoke: allowed is laptop"),
-        ({"toy": True}, "toy=True: allowed is a whole run"),
-        ({"only": ["he-vs-glorot-relu"]}, "only="),
+        ({"toy": True}, "toy=True: allowed is a run of profile laptop"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(fields: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         verification.compare(EXAMPLE, EXAMPLE | fields)
+
+
+def test_of_a_run_of_some_claims_these_are_compared() -> None:
+    some = [claim for claim in EXAMPLE["claims"] if claim["id"] in ("momentum", "bn-backward")]
+    other = EXAMPLE | {"only": ["momentum", "bn-backward"], "claims": some, "data": {"mnist1d": "other"}}
+    found = {one.id: one.outcome for one in verification.compare(EXAMPLE, other)}
+    assert found == dict.fromkeys(["momentum", "bn-backward"], verification.SAME)
+    assert verification.other_data(EXAMPLE, other) == ["mnist1d"]
+    missing = verification.compare(EXAMPLE, EXAMPLE | {"claims": some})
+    assert len(missing) == len(EXAMPLE["claims"])
+    assert not verification.agree(missing)
 
 
 def test_the_command_prints_what_differs_and_ends_so(
