@@ -108,17 +108,22 @@ def test_every_row_is_the_same_however_many_there_are(m: int) -> None:
 
 
 def test_of_a_vector_the_first_lanes_alone_are_stored() -> None:
+    """Each at its place, nothing behind them."""
+    numbers = torch.arange(1.0, LANES + 1)
+
     def write(code: machine_code.Code, given: Sequence[ir.Value]) -> None:
-        count, address = given
-        code.store(code.vector(1.0), address, code.first_lanes(count))
+        count, source, address = given
+        code.store(code.load(source), address, code.first_lanes(count))
 
     def stored() -> list[Tensor]:
-        store, found = compiled(write, 2).call, torch.zeros(LANES + 1, 2 * LANES)
+        store, found = compiled(write, 3).call, torch.zeros(LANES + 1, 2 * LANES)
         for count, row in enumerate(found):
-            store(count, row.data_ptr())
+            store(count, numbers.data_ptr(), row.data_ptr())
         return [found]
 
-    assert torch.equal(stored()[0], torch.ones(LANES + 1, 2 * LANES).tril(-1))
+    expected = torch.zeros(LANES + 1, 2 * LANES)
+    expected[:, :LANES] = numbers
+    assert torch.equal(stored()[0], expected.tril(-1))
     same_bits_with_shorter_ones(stored, products)
 
 

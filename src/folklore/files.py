@@ -14,7 +14,6 @@ import os
 from pathlib import Path
 
 SUMS = ".sums"
-HALVES = ".*.[0-9]*"  # what is being written: the file's name and the writer's process
 
 
 def atomic_write(target: Path, content: bytes | str) -> None:
@@ -31,6 +30,11 @@ def atomic_write(target: Path, content: bytes | str) -> None:
         if isinstance(error, OSError) and error.errno:
             error.filename = str(target)
         raise
+
+
+def halves(folder: Path) -> list[Path]:
+    """Files directly in this folder that `atomic_write` is writing, or was when it was killed."""
+    return [path for path in folder.glob(".*") if path.suffix[1:].isdigit()]
 
 
 def write_result(target: Path, content: bytes | str) -> None:

@@ -112,13 +112,8 @@ def heal_results(results: Path = Path("results"), reports: Path = Path("reports"
     inside = ("data", "tune", "confirm", "calibration", "tables", "figures", "tracking")
     folders = [results, *(results / name for name in inside), reports]
     _heal_times(folders)
-    _sweep(
-        [
-            *folders,
-            *(folder / files.SUMS for folder in folders),
-            *(results / name for name in ("runs", "timings")),
-        ]
-    )
+    sums = [folder / files.SUMS for folder in folders]
+    _sweep([*folders, *sums, *(results / name for name in ("runs", "timings", "progress"))])
     return [*_heal_store(results), *_heal_files(folders, results, reports)]
 
 
@@ -135,9 +130,9 @@ def _heal_times(folders: Sequence[Path]) -> None:
 def _sweep(folders: Sequence[Path]) -> None:
     """Remove the halves of files whose writer was killed. What is younger than an hour a job of a cluster may still be writing."""
     before = time.time() - 3600
-    for path in (path for folder in folders for path in folder.glob(files.HALVES)):
-        with contextlib.suppress(OSError):
-            if path.suffix[1:].isdigit() and path.stat().st_mtime < before:
+    for path in (path for folder in folders for path in files.halves(folder)):
+        with contextlib.suppress(OSError):  # its writer has just renamed it
+            if path.stat().st_mtime < before:
                 path.unlink()
 
 

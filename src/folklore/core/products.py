@@ -21,17 +21,29 @@ from folklore.core.machine_code import FLOAT, HALF, LANES, QUARTER, VECTOR, Code
 from folklore.core.processor import wide_registers
 from folklore.core.transposes import Transpose
 
-# rows of tiles, the tallest that fits first; two of 2 are as fast as one of 4, and less to compile
-_WIDE = (6, 2, 1)
-# where registers are short 2 rows are as slow as 4: 8, 16, 32 rows go through 100 x 100 of a Zen 3 in 3.5, 5.6, 9.7 us, and in 3.9, 6.7, 10.2 without
-_SHORT = (6, 4, 2, 1)
 # vectors of a tile that are made before any is stored: with 1, 4, 6, 12, 24 an update of 100 x 10 by 2 rows takes 1.04, .43, .29, .27, .29 us,
 # and one of 100 x 100 .95, .95, .93, .97, 1.23
 _HELD = 6
-# as many rows go back by columns that are turned in registers, in tiles one vector wide: through 100 x 100, 2 and 8 take a Zen 4 1.0 and 1.8 us,
-# and 1.3 and 2.4 by lines of a scratch. Short registers cannot hold what 8 rows take: 8 and 2 take a Zen 3 6.2 and 3.1 us so, 4.6 and 3.4 by lines
-_FEW_WIDE, _FEW_SHORT = (8, 4, 2, 1), (2, 1)
 _ARGUMENTS = ("a", "a_run", "a_row", "a_column", "b", "b_run", "b_row", "m", "k", "n", "beside", "beside_run")
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """What fits the registers. vectors: most side by side; heights: rows, the tallest that fits first; few: the same, one vector wide, of slopes of
+    no more rows than these, by columns that are turned in registers.
+    """
+
+    vectors: int
+    heights: tuple[int, ...]
+    few: tuple[int, ...]
+
+
+# Two tiles of 2 rows are as fast as one of 4, and less to compile. Back through 100 x 100, 2 and 8 rows take a Zen 4 1.0 and 1.8 us by few, and
+# 1.3 and 2.4 by lines of a scratch.
+_WIDE = _Tiles(4, (6, 2, 1), (8, 4, 2, 1))
+# 2 rows are as slow as 4: forward 8, 16, 32 rows take a Zen 3 3.5, 5.6, 9.7 us, and 3.9, 6.7, 10.2 without 4. There is no room for few of 8: back 8
+# take 6.2 us so, and 4.6 by lines; 2 take 3.1, and 3.4 by lines.
+_SHORT = _Tiles(1, (6, 4, 2, 1), (2, 1))
 
 
 @dataclass(frozen=True)
@@ -105,12 +117,12 @@ def of_one_run(product: Product) -> Compiled:
 
 def scratch_floats(k: int) -> int:
     """Floats of a transposed panel."""
-    return -(-k // LANES) * LANES * LANES * _most_vectors()
+    return -(-k // LANES) * LANES * LANES * _tiles().vectors
 
 
-def _most_vectors() -> int:
-    """Vectors side by side in a tile: with 6 rows they fill the registers, and leave some for B."""
-    return 4 if wide_registers() else 1
+def _tiles() -> _Tiles:
+    """With 6 rows they fill the registers, and leave some for B."""
+    return _WIDE if wide_registers() else _SHORT
 
 
 class _Writer:
@@ -118,9 +130,8 @@ class _Writer:
 
     def __init__(self, code: Code, product: Product, arguments: Sequence[ir.Value]) -> None:
         count = len(_ARGUMENTS)
-        self.code, self.product, self.most = code, product, _most_vectors()
-        heights, self.few = (_WIDE, _FEW_WIDE) if wide_registers() else (_SHORT, _FEW_SHORT)
-        self.heights = heights if product.tall else (1,)
+        self.code, self.product, tiles = code, product, _tiles()
+        self.most, self.few, self.heights = tiles.vectors, tiles.few, tiles.heights if product.tall else (1,)
         self.given = dict(zip(_ARGUMENTS, arguments[:count], strict=True))
         *self.operands, self.scratch = arguments[count:]
 
