@@ -1,6 +1,6 @@
 # From configuration to report: `snakemake --cores N` makes everything, `--config profile=smoke` chooses how much.
 #
-#   fetch -> tune -> confirm -> judge, draw, analyse -> render
+#   fetch -> tune -> confirm -> judge -> draw, analyse -> render
 #                       '-> track (a mirror in MLflow, beside it)
 from folklore import workflow as folklore_workflow
 
@@ -42,6 +42,7 @@ rule all:
         GRID,
         FIGURES,
         "results/calibration.json",
+        "results/findings.json",
         "results/verdicts.json",
         "results/tables/verdicts.csv",
         "reports/folklore.pdf",
@@ -166,6 +167,7 @@ rule judge:
         # verdicts name their digests; data that were removed come back, and are no reason to judge again
         ancient(expand("results/data/{data}.json", data=flow.plan.data)),
     output:
+        findings="results/findings.json",
         verdicts=report("results/verdicts.json", category="Verdicts"),
         table=report("results/tables/verdicts.csv", category="Verdicts"),
     log:
@@ -190,6 +192,8 @@ for part, claims in enumerate(flow.drawn):
             f"draw_{part}"
         input:
             flow.results(),
+            # what changes the findings is behind `code`, too; a new criterion alone is no reason to draw again
+            ancient("results/findings.json"),
         output:
             report(
                 expand("results/figures/{claim}.svg", claim=claims),

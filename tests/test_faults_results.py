@@ -48,6 +48,7 @@ PLACES = {
     "results/tune/000.json": "results/tune/000.json",
     "results/confirm/000.json": "results/confirm/000.json",
     "results/calibration.json": "results/calibration.json",
+    "results/findings.json": "results/findings.json",
     "results/verdicts.json": "results/verdicts.json",
     "results/grid.json": "results/grid.json",
     "results/data/digits.npz": "results/data/digits.npz",

@@ -30,11 +30,15 @@ SCHEMA = 1
 POWER = 0.8  # that a claim should have for its smallest effect of interest
 
 
-def judge_all(plan: Plan, out: Path) -> dict:
+def find_all(plan: Plan, frames: Frames) -> dict[str, Finding]:
+    """What each claim's `judge` finds, by id."""
+    return {claim.id: finding_of(claim, _runs(frames, claim)) for claim in wanted_claims(plan.config.profile)}
+
+
+def judge_all(plan: Plan, out: Path, frames: Frames, findings: Mapping[str, Finding]) -> dict:
     """Everything that `verdicts.json` holds."""
-    frames, claims, entries = Frames(plan, out), wanted_claims(plan.config.profile), criteria.read()
-    studies = {claim.id: frames.study(claim.study) if claim.study else None for claim in claims}
-    findings = {claim.id: finding_of(claim, studies[claim.id]) for claim in claims}
+    claims, entries = wanted_claims(plan.config.profile), criteria.read()
+    studies = {claim.id: _runs(frames, claim) for claim in claims}
     commit, dirty = provenance.commit()
     with _nothing_to_collect():
         corrected = corrected_p(claims, findings)
@@ -58,6 +62,11 @@ def judge_all(plan: Plan, out: Path) -> dict:
         "calibration": read_calibration(out, plan.config.profile.name),
         "claims": judged,
     }
+
+
+def _runs(frames: Frames, claim: LoadedClaim) -> pd.DataFrame | None:
+    """Those of its study, if it has one."""
+    return frames.study(claim.study) if claim.study else None
 
 
 @contextmanager

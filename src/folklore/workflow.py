@@ -46,11 +46,14 @@ BEHIND = {
             for place in ("claims", "claim_calls.py", "stats", "judging.py", "stages/judge.py")
         ),
         *(f"{_PACKAGE}/{place}" for place in ("frames.py", "choices.py", "criteria.py", "cost.py")),
-        *(f"{_PACKAGE}/{place}" for place in ("core", "report/claim.py")),
+        *(f"{_PACKAGE}/{place}" for place in ("core", "finding_files.py", "report/claim.py")),
         "conf/criteria.jsonl",
         "conf/families.yaml",
     ],
-    "draw": [*_DRAWING, f"{_PACKAGE}/core", f"{_PACKAGE}/stages/draw.py"],
+    "draw": [
+        *_DRAWING,
+        *(f"{_PACKAGE}/{place}" for place in ("core", "finding_files.py", "stages/draw.py")),
+    ],
     "analyse": [
         *_DRAWING,
         *(f"{_PACKAGE}/{place}" for place in ("stages/analyse.py", "stages/design.py", "study_files.py")),

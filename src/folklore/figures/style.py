@@ -101,7 +101,8 @@ def save(fig: Figure, stem: Path, alt: str) -> None:
     if not alt.strip():
         raise ValueError(f"figure {stem.name} has no alternative text")
     stem.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(_RC_WRITE):
+    # savefig gives the engine of these settings to a figure that has none, and would lay it out once more for each file
+    with matplotlib.rc_context(_RC_WRITE | {"figure.constrained_layout.use": False}):
         box = _tight_box(fig)
         svg = _draw(fig, "svg", {"Date": None, "Creator": "Folklore"}, box)
         png = _draw(fig, "png", {"Software": None}, box)
@@ -115,9 +116,9 @@ def _tight_box(fig: Figure) -> Bbox:
 
     The layout is computed once and stays: any engine, "none" included, makes savefig draw everything once more for each file.
     """
-    fig.draw_without_rendering()
-    with matplotlib.rc_context({"figure.constrained_layout.use": False}):
-        fig.set_layout_engine(None)
+    if engine := fig.get_layout_engine():
+        engine.execute(fig)
+    fig.set_layout_engine(None)
     return fig.get_tightbbox().padded(0.02)
 
 

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from folklore.claim_calls import finding_of, plot_of
+from folklore.claim_calls import plot_of
 from folklore.errors import UsageError
 from folklore.figures import style
+from folklore.finding_files import read_findings
 from folklore.frames import Frames
 from folklore.plan import make_plan
 from folklore.stages.command import command
@@ -31,11 +32,14 @@ def main(argv: Sequence[str]) -> None:
             f"--claims={unknown[0]}: no such claim; allowed are {', '.join(claim.id for claim in wanted)}"
         )
     claims = [claim for claim in wanted if not chosen or claim.id in chosen]
+    findings = read_findings(options.out)
+    if missing := [claim.id for claim in claims if claim.id not in findings]:
+        raise UsageError(f"{missing[0]}: not judged yet; snakemake --cores all does it")
     frames = Frames(plan, options.out, {claim.study for claim in claims if claim.study})
     style.apply()
     for claim in claims:
         runs = frames.study(claim.study) if claim.study else None
-        figure, alt = plot_of(claim, runs, finding_of(claim, runs))
+        figure, alt = plot_of(claim, runs, findings[claim.id])
         style.save(figure, options.out / "figures" / claim.id, alt)
 
 

@@ -1,4 +1,4 @@
-"""Judge every claim: `python -m folklore.stages.judge --out results profile=laptop` writes verdicts.json and the tables of each claim."""
+"""Judge every claim: `python -m folklore.stages.judge --out results profile=laptop` writes findings.json, verdicts.json and the tables of each claim."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from folklore.files import write_result
-from folklore.judging import judge_all
+from folklore.finding_files import write_findings
+from folklore.frames import Frames
+from folklore.judging import find_all, judge_all
 from folklore.plan import make_plan
 from folklore.report.claim import claim_tables
 from folklore.stages.command import command, out_and_overrides
@@ -17,7 +19,11 @@ from folklore.stages.command import command, out_and_overrides
 
 def main(argv: Sequence[str]) -> None:
     out, overrides = out_and_overrides(__doc__, argv)
-    verdicts = judge_all(make_plan(overrides), out)
+    plan = make_plan(overrides)
+    frames = Frames(plan, out)
+    findings = find_all(plan, frames)
+    verdicts = judge_all(plan, out, frames, findings)
+    write_findings(out, findings)
     for name, one in (table for claim in verdicts["claims"] for table in claim_tables(claim)):
         frame = pd.DataFrame(one["rows"], columns=one.get("columns"))
         write_result(out / "tables" / f"{name}.csv", frame.to_csv(index=False))
