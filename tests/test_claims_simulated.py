@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
 
@@ -34,9 +35,14 @@ def _bare(monkeypatch: pytest.MonkeyPatch, _exact_once: None) -> None:
 
 
 def mean_rows(runs: pd.DataFrame) -> tuple[Row, ...]:
-    means = runs[runs["phase"] == "confirm"].groupby(["variant", "arm"], sort=False)["measure"].mean()
+    confirmed, measured = (runs["phase"] == "confirm").to_numpy(), defaultdict(list)
+    columns = (runs[name].to_numpy()[confirmed] for name in ("variant", "arm", "measure"))
+    for variant, arm, value in zip(*columns, strict=True):
+        if value == value:
+            measured[variant, arm].append(float(value))
     return tuple(
-        Row(arm, mean, None, None, 0, 0, None, "", variant) for (variant, arm), mean in means.items()
+        Row(arm, sum(values) / len(values), None, None, 0, 0, None, "", variant)
+        for (variant, arm), values in measured.items()
     )
 
 

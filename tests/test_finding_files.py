@@ -54,7 +54,9 @@ def test_what_is_no_such_file_is_named_with_its_place(change, named: str, tmp_pa
     with pytest.raises(UsageError) as refused:
         read_findings(tmp_path)
     said = str(refused.value)
-    assert said.startswith(f"{path}: {named}: ") and said.endswith("remove it, snakemake --cores all makes it")
+    assert said.startswith(f"{path}: {named}: ") and said.endswith(
+        "remove it, snakemake --cores all makes it"
+    )
     assert "\n" not in said
 
 

@@ -159,7 +159,8 @@ def _confirmed(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _wide(mine: pd.DataFrame, column: str) -> np.ndarray:
     """A column as (replicates, models)."""
-    wide = mine.astype({column: float}).pivot_table(index="replicate", columns="arm", values=column)
+    numbers = mine[["replicate", "arm"]].assign(value=mine[column].astype(float))
+    wide = numbers.pivot_table(index="replicate", columns="arm", values="value")
     return wide[sorted(set(mine["arm"]))].to_numpy(dtype=float)
 
 

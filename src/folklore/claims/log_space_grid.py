@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from folklore.claims._contrasts import with_interval
+from folklore.claims._sweeps import Sweep, sweep
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study
 
@@ -93,7 +94,8 @@ def judge(runs: pd.DataFrame, criterion: Criterion) -> Finding:
 
     trials = int(criterion.settings["trials"])
     weights = {LOG: 1.0, LINEAR: -1.0}
-    by_range = {n: searches(runs, limits, trials) for n, limits in _ranges(criterion).items()}
+    tried = sweep(_plain(runs))
+    by_range = {n: searches(tried, limits, trials) for n, limits in _ranges(criterion).items()}
     (_, first), (ng, second), *_ = by_range.items()
     finding = contrast(first, weights, criterion.delta)
     diverged = int((_plain(runs)["status"] == "diverged").sum())
@@ -122,30 +124,22 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     )
 
 
-def searches(runs: pd.DataFrame, limits: tuple[float, float], trials: int) -> pd.DataFrame:
+def searches(tried: Sweep, limits: tuple[float, float], trials: int) -> pd.DataFrame:
     """One row for each replicate and way to search: expected test accuracy of a fresh run at the rate that is kept."""
     import numpy as np
     import pandas as pd
 
-    mine = _plain(runs)
-    tables = [
-        mine.pivot_table(index="replicate", columns="lr", values=v) for v in ("val_accuracy", "test_accuracy")
-    ]
-    val, test = (table.to_numpy(dtype=float) for table in tables)
-    dead = (mine["status"] == "diverged").groupby(mine["replicate"]).all()
-    rates, edge = tables[0].columns.to_numpy(dtype=float), max(mine["edge"])
-    shares = {way: draws(rates, limits, way) for way in (LOG, LINEAR)}
+    shares = {way: draws(tried.rates, limits, way) for way in (LOG, LINEAR)}
+    even = np.full(len(tried.rates), 1 / len(tried.rates))
     rows = []
-    for i, replicate in enumerate(tables[0].index):
-        fresh = test[(i + 1) % len(test)]
-        found = {way: kept(val[i], fresh, share, trials) for way, share in shares.items()}
-        found[ALL] = kept(val[i], fresh, np.full(len(rates), 1 / len(rates)), 10**9)
-        status = "diverged" if dead[replicate] else "ok"
-        rows += [
-            {"arm": way, "replicate": replicate, "test_accuracy": v, "status": status}
-            for way, v in found.items()
-        ]
-    return pd.DataFrame(rows).assign(lr=float("nan"), edge=edge, variant="main", phase="confirm")
+    for i, (replicate, dead) in enumerate(zip(tried.replicates, tried.dead, strict=True)):
+        fresh = tried.test[(i + 1) % len(tried.test)]
+        found = {way: kept(tried.val[i], fresh, share, trials) for way, share in shares.items()}
+        found[ALL] = kept(tried.val[i], fresh, even, 10**9)
+        status = "diverged" if dead else "ok"
+        rows += [(way, replicate, v, status) for way, v in found.items()]
+    frame = pd.DataFrame(rows, columns=["arm", "replicate", "test_accuracy", "status"])
+    return frame.assign(lr=float("nan"), edge=tried.edge, variant="main", phase="confirm")
 
 
 def draws(rates: np.ndarray, limits: tuple[float, float], way: str) -> np.ndarray:
@@ -240,7 +234,8 @@ def _by_trials(ax: Axes, runs: pd.DataFrame) -> None:
     from folklore.stats.findings import arm_rows
 
     colours, trials = claims.arm_colours([LOG, LINEAR]), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48]
-    found = [searches(runs, _printed_range(CRITERION), n) for n in trials]
+    tried = sweep(_plain(runs))
+    found = [searches(tried, _printed_range(CRITERION), n) for n in trials]
     by_arm: dict[str, list] = {LOG: [], LINEAR: []}
     for frame in found:
         for row in arm_rows(frame.assign(measure=100 * frame["test_accuracy"])):

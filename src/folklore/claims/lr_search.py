@@ -21,10 +21,11 @@ effect that is tested is that point minus the regret, and supported means that t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from folklore.claims._contrasts import difference
+from folklore.claims._sweeps import Sweep, sweep
 from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study, Variant
 
@@ -155,39 +156,19 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
 
 @dataclass(frozen=True)
 class Ground:
-    """The runs of a variant: accuracies (replicates, rates) of the sweep, of each replicate whether all of it diverged, its range test."""
+    """The runs of a variant: the sweep, and each replicate's range test."""
 
     variant: str
-    replicates: np.ndarray
-    rates: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
-    dead: np.ndarray
-    edge: str
+    tried: Sweep
     curves: list[tuple[np.ndarray, np.ndarray]]
 
 
 def grounds(runs: pd.DataFrame, windows: int) -> list[Ground]:
     found = []
     for variant, mine in runs[runs["phase"] == "confirm"].groupby("variant", sort=False):
-        sweep, tests = mine[mine["arm"] != RANGE], mine[mine["arm"] == RANGE].set_index("replicate")
-        val, test = (
-            sweep.pivot_table(index="replicate", columns="lr", values=v).sort_index()
-            for v in ("val_accuracy", "test_accuracy")
-        )
-        dead = (sweep["status"] == "diverged").groupby(sweep["replicate"]).all()
-        found.append(
-            Ground(
-                variant,
-                val.index.to_numpy(),
-                val.columns.to_numpy(dtype=float),
-                val.to_numpy(dtype=float),
-                test.to_numpy(dtype=float),
-                dead[val.index].to_numpy(),
-                max(sweep["edge"]),
-                [curve(run, windows) for _, run in tests.loc[val.index].iterrows()],
-            )
-        )
+        tried, tests = sweep(mine[mine["arm"] != RANGE]), mine[mine["arm"] == RANGE].set_index("replicate")
+        shown = tests.loc[tried.replicates, ["lr", "updates", "loss_step", "loss_curve"]]
+        found.append(Ground(variant, tried, [curve(run, windows) for _, run in shown.iterrows()]))
     return found
 
 
@@ -198,24 +179,25 @@ def outcomes(found: list[Ground], share: float | None) -> pd.DataFrame:
 
     frames = []
     for ground in found:
+        tried = ground.tried
         rule = _steepest if share is None else partial(_lowest, share=share)
         read = np.array([rule(*shown) for shown in ground.curves])
-        nearest = abs(np.log(ground.rates / read[:, None])).argmin(axis=1)
+        nearest = abs(np.log(tried.rates / read[:, None])).argmin(axis=1)
         # a choice is scored by the next replicate's net
-        fresh = np.roll(ground.test, -1, axis=0)
+        fresh = np.roll(tried.test, -1, axis=0)
         frames += [
             pd.DataFrame(
                 {
                     "variant": ground.variant,
-                    "replicate": ground.replicates,
-                    "edge": ground.edge,
+                    "replicate": tried.replicates,
+                    "edge": tried.edge,
                     "arm": arm,
                     "test_accuracy": fresh[np.arange(len(fresh)), places],
-                    "rate": ground.rates[places],
-                    "status": np.where(ground.dead, "diverged", "ok"),
+                    "rate": tried.rates[places],
+                    "status": np.where(tried.dead, "diverged", "ok"),
                 }
             )
-            for arm, places in ((SWEEP, ground.val.argmax(axis=1)), (RANGE, nearest))
+            for arm, places in ((SWEEP, tried.val.argmax(axis=1)), (RANGE, nearest))
         ]
     return pd.concat(frames, ignore_index=True).assign(lr=float("nan"), phase="confirm")
 
@@ -224,12 +206,20 @@ def curve(run: pd.Series, windows: int) -> tuple[np.ndarray, np.ndarray]:
     """Rates (T,) of a range test and its training losses, a mean of so many neighbours; inf where one of them is not finite."""
     import numpy as np
 
-    from folklore.core.schedules import range_test
-
-    losses, first, last = np.asarray(run["loss_curve"], dtype=float), float(run["lr"]), int(run["updates"])
-    rates = np.array([first * range_test(int(t), last) for t in run["loss_step"]])
+    losses = np.asarray(run["loss_curve"], dtype=float)
+    rates = _rates_by_step(float(run["lr"]), int(run["updates"]), tuple(run["loss_step"]))
     padded = np.pad(np.where(np.isfinite(losses), losses, np.inf), windows // 2, mode="edge")
     return rates, np.convolve(padded, np.full(windows, 1 / windows), "valid")
+
+
+@cache
+def _rates_by_step(first: float, last: int, steps: tuple[int, ...]) -> np.ndarray:
+    """The same for all replicates."""
+    import numpy as np
+
+    from folklore.core.schedules import range_test
+
+    return np.array([first * range_test(int(t), last) for t in steps])
 
 
 def _lowest(rates: np.ndarray, losses: np.ndarray, share: float) -> float:

@@ -119,33 +119,22 @@ def _slope(batches):
 
 def usable_octaves(runs, share):
     """One row for each ground, batch size and seed: how many rates of the grid are usable, and which is the lowest and the highest."""
-    import pandas as pd
-
-    rows = []
-    for (variant, batch, replicate), group in runs.groupby(
-        ["variant", "batch_size", "replicate"], sort=False
-    ):
-        fine = group[
-            (group["status"] == "ok") & (group["val_accuracy"] >= share * group["val_accuracy"].max())
-        ]
-        ends = {group["lr"].min(), group["lr"].max()}
-        rows.append(
-            {
-                "batch_size": batch,
-                "arm": f"batch {batch}",
-                "replicate": replicate,
-                "octaves": float(len(fine)),
-                "lowest": fine["lr"].min(),
-                "highest": fine["lr"].max(),
-                "at_end": bool(ends & {fine["lr"].min(), fine["lr"].max()}),
-                "status": "ok",
-                "lr": float("nan"),
-                "edge": "",
-                "variant": variant,
-                "phase": "confirm",
-            }
-        )
-    return pd.DataFrame(rows)
+    key = ["variant", "batch_size", "replicate"]
+    read = runs[[*key, "status", "val_accuracy", "lr"]]
+    best = read.groupby(key, sort=False)["val_accuracy"].transform("max")
+    fine = read[(read["status"] == "ok") & (read["val_accuracy"] >= share * best)]
+    grid = read.groupby(key, sort=False)["lr"].agg(["min", "max"])
+    usable = fine.groupby(key, sort=False)["lr"].agg(["size", "min", "max"]).reindex(grid.index)
+    lowest, highest = usable["min"], usable["max"]
+    found = grid.assign(
+        octaves=usable["size"].fillna(0.0),
+        lowest=lowest,
+        highest=highest,
+        at_end=(lowest == grid["min"]) | (highest == grid["max"]),
+    )
+    found = found.drop(columns=["min", "max"]).reset_index()
+    arms = [f"batch {batch}" for batch in found["batch_size"]]
+    return found.assign(arm=arms, status="ok", lr=float("nan"), edge="", phase="confirm")
 
 
 def plot(runs, finding):

@@ -26,8 +26,7 @@ from folklore.claims.base import Claim, Criterion
 from folklore.grid import Study
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -118,8 +117,8 @@ def plot(runs: pd.DataFrame, finding: Finding) -> tuple[Figure, str]:
     left.set(xlabel="early update over weights (log10)", ylabel="final training loss (3.4: diverged)")
     claims.legend_above(left, 3)
     centres = np.arange(-4.5, -0.9, 0.25)
-    found = [[_area(g, abs(g["ratio"] - c)) for _, g in mine.groupby("replicate")] for c in centres]
-    middle = [_mean(values) for values in found]
+    ratio, failed, seeds = mine["ratio"].to_numpy(), mine["failed"].to_numpy(), _seeds(mine)
+    middle = [_mean(_areas(abs(ratio - c), failed, seeds)) for c in centres]
     right.plot(centres, middle, "o-", color=style.INK, markersize=3)
     for row in finding.rows:
         if row.lo is not None:
@@ -143,7 +142,8 @@ def scored(runs: pd.DataFrame, stall: float) -> pd.DataFrame:
     mine = runs[(runs["variant"] == "main") & (runs["phase"] == "confirm")]
     stalled = mine["train_loss"].astype(float) > stall * np.log(10)
     ratio = measured("log_update_ratio")(mine)
-    return mine.assign(ratio=ratio, failed=stalled | (mine["status"] == "diverged"))
+    read = ["optimizer", "replicate", "lr", "edge", "status", "train_loss", "val_accuracy"]
+    return mine[read].assign(ratio=ratio, failed=stalled | (mine["status"] == "diverged"))
 
 
 def failures(mine: pd.DataFrame) -> dict[str, pd.Series]:
@@ -162,7 +162,7 @@ def _judged(mine: pd.DataFrame, criterion: Criterion) -> Finding:
     from folklore.stats.findings import contrast
 
     numbers = criterion.settings
-    frame = areas(mine, lambda r: abs(r["ratio"] - numbers["centre"]), numbers["bar"])
+    frame = areas(mine, numbers["centre"], numbers["bar"])
     return contrast(frame, {AREA: 1.0, BAR: -1.0}, criterion.delta, measure="area")
 
 
@@ -190,23 +190,40 @@ def _best(found: dict[str, dict[str, float]]) -> str:
     return f"Best of the figures tried: {best}, with an area of {first[best]:.2f}; the learning rate alone has {rate:.2f}."
 
 
-def areas(mine: pd.DataFrame, distance: Callable[[pd.DataFrame], pd.Series], bar: float) -> pd.DataFrame:
-    """One row for each seed and arm: the area, and the bar; half an area where nothing or everything failed."""
+def areas(mine: pd.DataFrame, centre: float, bar: float) -> pd.DataFrame:
+    """One row for each seed and arm: the area by the distance from the centre, and the bar."""
     import pandas as pd
 
-    rows = []
-    for replicate, group in mine.groupby("replicate"):
-        status = "diverged" if (group["status"] == "diverged").all() else "ok"
-        found = {AREA: _area(group, distance(group)), BAR: bar}
-        rows += [{"arm": a, "replicate": replicate, "area": v, "status": status} for a, v in found.items()]
-    edge = max(mine["edge"])
-    return pd.DataFrame(rows).assign(lr=float("nan"), edge=edge, variant="main", phase="confirm")
+    seeds, replicate = _seeds(mine), mine["replicate"].to_numpy()
+    dead = (mine["status"] == "diverged").to_numpy()
+    found = _areas(abs(mine["ratio"].to_numpy() - centre), mine["failed"].to_numpy(), seeds)
+    rows = [
+        (arm, replicate[seed[0]], value, "diverged" if dead[seed].all() else "ok")
+        for seed, area in zip(seeds, found, strict=True)
+        for arm, value in ((AREA, area), (BAR, bar))
+    ]
+    frame = pd.DataFrame(rows, columns=["arm", "replicate", "area", "status"])
+    return frame.assign(lr=float("nan"), edge=max(mine["edge"]), variant="main", phase="confirm")
 
 
-def _area(group: pd.DataFrame, distance: pd.Series) -> float:
-    """Chance that a failing run has the larger distance than a good one, ties half; .5 without both kinds."""
-    known = distance.notna().to_numpy()
-    d, failed = distance.to_numpy(dtype=float)[known], group["failed"].to_numpy(dtype=bool)[known]
+def _seeds(mine: pd.DataFrame) -> list[np.ndarray]:
+    """Where the runs of each seed are."""
+    import numpy as np
+
+    replicates = mine["replicate"].to_numpy()
+    return [np.flatnonzero(replicates == replicate) for replicate in np.unique(replicates)]
+
+
+def _areas(distance: np.ndarray, failed: np.ndarray, seeds: list[np.ndarray]) -> list[float]:
+    return [_area(distance[seed], failed[seed]) for seed in seeds]
+
+
+def _area(distance: np.ndarray, failed: np.ndarray) -> float:
+    """Chance that a failing run has the larger distance than a good one, ties half; .5 where nothing or everything failed."""
+    import numpy as np
+
+    known = ~np.isnan(distance)
+    d, failed = distance[known], failed[known]
     if failed.all() or not failed.any():
         return 0.5
     gaps = d[failed][:, None] - d[~failed]
@@ -224,11 +241,11 @@ def mean_areas(mine: pd.DataFrame, centre: float) -> dict[str, dict[str, float]]
     sources = {f"ratio, healthy at 10^{c:g}": ("ratio", c) for c in (centre, -2.5, -2.0)}
     sources[RATE_ALONE] = ("rate", -2.0)
     known = mine.assign(rate=np.log10(mine["lr"].astype(float)).where(mine["ratio"].notna()))
-    by_failure = {n: known.assign(failed=failed).groupby("replicate") for n, failed in failures(mine).items()}
+    by_failure, seeds = {n: failed.to_numpy() for n, failed in failures(mine).items()}, _seeds(mine)
     return {
         name: {
-            n: _mean([_area(g, abs(g[column] - healthy)) for _, g in groups])
-            for n, groups in by_failure.items()
+            n: _mean(_areas(abs(known[column].to_numpy() - healthy), failed, seeds))
+            for n, failed in by_failure.items()
         }
         for name, (column, healthy) in sources.items()
     }

@@ -1,4 +1,4 @@
-"""Judge every claim: `python -m folklore.stages.judge --out results profile=laptop` writes findings.json, verdicts.json and the tables of each claim."""
+"""Judge every claim: `python -m folklore.stages.judge --out results profile=laptop` writes findings.json, verdicts.json, and the tables."""
 
 from __future__ import annotations
 

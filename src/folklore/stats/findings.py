@@ -17,6 +17,9 @@ from folklore.stats.curves import steps_to
 from folklore.stats.estimates import Estimate, equivalence_p, estimate, t_interval
 from folklore.stats.verdicts import Verdict, decide, decide_equivalence
 
+# of the columns of a frame, those that a contrast and its notes need
+_NEEDED = ["variant", "phase", "arm", "replicate", "status", "lr", "edge", "measure"]
+
 Weights = Mapping[str, float]
 Measure = Callable[[pd.DataFrame], pd.Series]
 
@@ -123,7 +126,9 @@ def contrast(
     (the larger of it and the t-test's is used). Variants other than "main", and the rates of a halved grid, become robustness rows.
     diverged: what runs do that have, in a note. Where most runs of all the arms have, the ground can decide nothing.
     """
-    runs = runs.assign(measure=runs[measure] if isinstance(measure, str) else measure(runs))
+    whole = runs.assign(measure=runs[measure] if isinstance(measure, str) else measure(runs))
+    runs = whole[_NEEDED]  # of which rows are taken in a quarter of the time
+    tested = whole if test else runs
     by_variant = (
         weights
         if isinstance(next(iter(weights.values())), Mapping)
@@ -139,7 +144,7 @@ def contrast(
         p = equivalence_p(d, delta) if equivalence else found.p
         return found, max(p, test(mine)) if test else p
 
-    main = judged(runs, "main", ("confirm",))
+    main = judged(tested, "main", ("confirm",))
     if main is None:
         raise ValueError("fewer than two complete replicates of the main contrast")
     rule = decide_equivalence if equivalence else decide
@@ -147,7 +152,7 @@ def contrast(
     robust = []
     for label, variant, phases in _other_grounds(runs):
         result = (
-            judged(half_grid(runs) if phases == ("half",) else runs, variant, phases)
+            judged(half_grid(tested) if phases == ("half",) else tested, variant, phases)
             if variant in by_variant
             else None
         )
@@ -183,13 +188,14 @@ def _void(runs: pd.DataFrame, weights: Weights) -> str:
 def differences(runs: pd.DataFrame, weights: Weights) -> np.ndarray:
     """Per replicate, the weighted sum of the arms' measures (n,); replicates that miss an arm are left out, of doubles the first counts.
 
-    Judging asks for it hundreds of times, on small frames: a table filled by index takes a fifth of the time of a pivot.
+    Judging asks for it hundreds of times, on small frames: a table filled by index takes a tenth of the time of a pivot.
     """
-    mine = runs[runs["arm"].isin(weights)]
-    replicates, row = np.unique(mine["replicate"].to_numpy(), return_inverse=True)
-    column = pd.Index(list(weights)).get_indexer(mine["arm"])
+    places = {arm: place for place, arm in enumerate(weights)}
+    column = np.array([places.get(arm, -1) for arm in runs["arm"].tolist()], dtype=int)
+    mine = column >= 0
+    replicates, row = np.unique(runs["replicate"].to_numpy()[mine], return_inverse=True)
     wide = np.full((len(replicates), len(weights)), np.nan)
-    wide[row[::-1], column[::-1]] = mine["measure"].to_numpy(dtype=float)[::-1]
+    wide[row[::-1], column[mine][::-1]] = runs["measure"].to_numpy(dtype=float)[mine][::-1]
     return wide[~np.isnan(wide).any(axis=1)] @ np.array(list(weights.values()))
 
 
