@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from folklore.errors import UsageError
@@ -36,6 +37,19 @@ def test_findings_come_back_as_they_were(tmp_path: Path) -> None:
     write_findings(tmp_path, FINDINGS)
     # repr tells -0.0 from 0.0, 1 from 1.0 and True, a tuple from a list, and takes nan for itself
     assert repr(read_findings(tmp_path)) == repr(FINDINGS)
+
+
+def test_numbers_of_numpy_come_back_as_pythons(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    row = Row("he", np.float64(0.25), np.float32(0.5), None, np.int64(32), np.int32(1), None, "", "main")
+    cells = (np.int64(3), np.float32(0.5), np.bool_(True), np.str_("x"), np.float64(0.1))
+    check = Check("the sum", np.float32(0.5), np.float64(0.1), np.bool_(False))
+    given = Finding(rows=(row,), tables=(Table("", ("a",), (cells,)),), checks=(check,), p=np.float64(0.5))
+    write_findings(tmp_path, {"numpy": given})
+    back = read_findings(tmp_path)["numpy"]
+    assert repr(back.rows) == repr((Row("he", 0.25, 0.5, None, 32, 1, None, "", "main"),))
+    assert repr(back.tables[0].rows) == "((3, 0.5, True, 'x', 0.1),)"
+    assert repr(back.checks) == repr((Check("the sum", 0.5, 0.1, False),))
+    assert back.p == 0.5 and not recwarn.list
 
 
 @pytest.mark.parametrize(
