@@ -253,7 +253,11 @@ STEPS = np.array([100, 200, 300, 400])
     ],
 )
 def test_steps_to(losses: list[float], steps: float) -> None:
-    assert steps_to(1.0, STEPS, np.array(losses)) == pytest.approx(steps)
+    others = [[9.0] * len(STEPS), [0.5] * len(STEPS), [math.nan] * len(STEPS)]
+    found = steps_to(1.0, STEPS, np.array([*others, losses, *others]))
+    assert found.tolist() == pytest.approx(
+        [math.inf, STEPS[0], math.inf, steps, math.inf, STEPS[0], math.inf]
+    )
 
 
 def test_speed_scores_are_ordered() -> None:

@@ -6,6 +6,7 @@ a linear contrast of a per-run measure: +1 and -1 on two arms, a difference of d
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,8 +18,8 @@ from folklore.stats.curves import steps_to
 from folklore.stats.estimates import Estimate, equivalence_p, estimate, t_interval
 from folklore.stats.verdicts import Verdict, decide, decide_equivalence
 
-# of the columns of a frame, those that a contrast and its notes need
-_NEEDED = ["variant", "phase", "arm", "replicate", "status", "lr", "edge", "measure"]
+# of the columns of a frame, those that a contrast and its notes need beside the measure
+_NEEDED = ["variant", "phase", "arm", "replicate", "status", "lr", "edge"]
 
 Weights = Mapping[str, float]
 Measure = Callable[[pd.DataFrame], pd.Series]
@@ -126,17 +127,17 @@ def contrast(
     (the larger of it and the t-test's is used). Variants other than "main", and the rates of a halved grid, become robustness rows.
     diverged: what runs do that have, in a note. Where most runs of all the arms have, the ground can decide nothing.
     """
-    whole = runs.assign(measure=runs[measure] if isinstance(measure, str) else measure(runs))
-    runs = whole[_NEEDED]  # of which rows are taken in a quarter of the time
-    tested = whole if test else runs
+    measures = runs[measure] if isinstance(measure, str) else measure(runs)
+    whole = runs.assign(measure=measures) if test else None
+    runs = runs[_NEEDED].assign(measure=measures)  # of which rows are taken in a quarter of the time
     by_variant = (
         weights
         if isinstance(next(iter(weights.values())), Mapping)
         else {v: weights for v in runs["variant"].unique()}
     )
 
-    def judged(frame: pd.DataFrame, variant: str, phases: tuple[str, ...]) -> tuple[Estimate, float] | None:
-        mine = frame[(frame["variant"] == variant) & frame["phase"].isin(phases)]
+    def judged(frame: pd.DataFrame, variant: str, phase: str) -> tuple[Estimate, float] | None:
+        mine = _ground(half_grid(frame) if phase == "half" else frame, variant, phase)
         d = differences(mine, by_variant[variant])
         if len(d) < 2:
             return None
@@ -144,26 +145,21 @@ def contrast(
         p = equivalence_p(d, delta) if equivalence else found.p
         return found, max(p, test(mine)) if test else p
 
-    main = judged(tested, "main", ("confirm",))
+    frame = runs if whole is None else whole
+    main = judged(frame, "main", "confirm")
     if main is None:
         raise ValueError("fewer than two complete replicates of the main contrast")
     rule = decide_equivalence if equivalence else decide
     lost = bool((runs["status"] == "diverged").any())  # judging asks hundreds of times, and seldom has any
     robust = []
-    for label, variant, phases in _other_grounds(runs):
-        result = (
-            judged(half_grid(tested) if phases == ("half",) else tested, variant, phases)
-            if variant in by_variant
-            else None
-        )
+    for label, variant, phase in _other_grounds(runs):
+        result = judged(frame, variant, phase) if variant in by_variant else None
         if result is not None:
             found, p = result
-            void = lost and _void(
-                runs[(runs["variant"] == variant) & runs["phase"].isin(phases)], by_variant[variant]
-            )
+            void = lost and _void(_ground(runs, variant, phase), by_variant[variant])
             said = Verdict("inconclusive") if void else rule(found.interval, found.interval90, delta, p)
             robust.append(Robust(label, said, found))
-    confirmed = runs[(runs["phase"] == "confirm") & (runs["variant"] == "main")]
+    confirmed = _ground(runs, "main", "confirm")
     used = confirmed[confirmed["arm"].isin(by_variant["main"])]
     return Finding(
         main[0],
@@ -175,6 +171,11 @@ def contrast(
         diverged=int((confirmed["status"] == "diverged").sum()),
         undecidable=_void(used, by_variant["main"]) if lost else "",
     )
+
+
+def _ground(runs: pd.DataFrame, variant: str, phase: str) -> pd.DataFrame:
+    """The runs of a variant and phase."""
+    return runs[(runs["variant"].to_numpy() == variant) & (runs["phase"].to_numpy() == phase)]
 
 
 def _void(runs: pd.DataFrame, weights: Weights) -> str:
@@ -269,13 +270,21 @@ def steps_measure(target: float) -> Measure:
     """log2 of the updates to the training loss `target`, censored at the budget."""
 
     def measure(runs: pd.DataFrame) -> pd.Series:
-        reached = [
-            steps_to(target, np.asarray(s), np.asarray(v, dtype=float))
-            for s, v in zip(runs["loss_step"], runs["loss_curve"], strict=True)
-        ]
-        return np.log2(np.minimum(pd.Series(reached, index=runs.index), runs["updates"]))
+        return np.log2(np.minimum(pd.Series(_arrivals(target, runs), index=runs.index), runs["updates"]))
 
     return measure
+
+
+def _arrivals(target: float, runs: pd.DataFrame) -> np.ndarray:
+    """Updates to the target of each run (n,), inf where it never comes; of those with the same marks at once."""
+    together = defaultdict(list)
+    for place, marks in enumerate(runs["loss_step"]):
+        together[tuple(marks)].append(place)
+    found, curves = np.empty(len(runs)), runs["loss_curve"].tolist()
+    for marks, places in together.items():
+        losses = np.array([curves[place] for place in places], dtype=float)
+        found[places] = steps_to(target, np.array(marks), losses)
+    return found
 
 
 def log_rank(target: float, slow: str, fast: str) -> Callable[[pd.DataFrame], float]:
@@ -290,12 +299,7 @@ def log_rank(target: float, slow: str, fast: str) -> Callable[[pd.DataFrame], fl
             mine = runs[runs["arm"] == arm]
             if mine.empty:
                 return 1.0
-            reached = np.array(
-                [
-                    steps_to(target, np.asarray(s), np.asarray(v, dtype=float))
-                    for s, v in zip(mine["loss_step"], mine["loss_curve"], strict=True)
-                ]
-            )
+            reached = _arrivals(target, mine)
             spent = np.minimum(reached, mine["updates"].to_numpy(dtype=float))
             times.append(stats.CensoredData.right_censored(spent, ~np.isfinite(reached)))
             late.append(np.log2(spent).mean())
@@ -330,9 +334,11 @@ def _interval(values: np.ndarray) -> tuple[float | None, float | None]:
     return t_interval(values, 0.95)
 
 
-def _other_grounds(runs: pd.DataFrame) -> list[tuple[str, str, tuple[str, ...]]]:
-    grounds = [(label, label, ("confirm",)) for label in runs["variant"].unique() if label != "main"]
-    return [*grounds, ("half as many rates", "main", ("half",))]
+def _other_grounds(runs: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """What the report calls it, its variant and its phase."""
+    grounds = [(label, label, "confirm") for label in runs["variant"].unique() if label != "main"]
+    halved = (runs["phase"].to_numpy() == "half").any()
+    return [*grounds, *[("half as many rates", "main", "half")] * bool(halved)]
 
 
 def _divergence_note(used: pd.DataFrame, weights: Weights, how: str) -> tuple[str, ...]:
