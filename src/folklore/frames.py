@@ -49,8 +49,7 @@ def cell_runs(plan: Plan, chosen: dict[str, dict], cell: Cell, replicates: range
 
 
 def plain_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """With Python's strings in the place of Arrow's: rows are taken from all columns at once, and judging, which takes some hundreds of times, is
-    done in half the time."""
+    """With Python's strings in the place of Arrow's: rows are taken from all such columns at once, and judges take them hundreds of times."""
     return frame.astype(dict.fromkeys(frame.select_dtypes("str").columns, object))
 
 
