@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib import pyplot
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from folklore.figures import overview, style
 from invented_report import verdicts
@@ -23,6 +24,25 @@ def test_figures_are_whole_and_stable(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("[!.]*"))) == 6
     with pytest.raises(ValueError, match="no alternative text"):
         style.save(overview.draw([]), tmp_path / "three", " ")
+
+
+def test_a_figure_is_laid_out_once_and_alike_in_both_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """savefig would lay it out again for each file, at the resolution of each."""
+    laid_out, places = ConstrainedLayoutEngine.execute, []
+    monkeypatch.setattr(
+        ConstrainedLayoutEngine, "execute", lambda engine, fig: places.append(fig) or laid_out(engine, fig)
+    )
+    style.apply()
+    fig, (left, right) = style.new(6.0, ncols=2)
+    left.set_ylabel("a label that takes room")
+    right.plot([1, 2], [3, 4])
+    drawn = []
+    fig.canvas.mpl_connect("draw_event", lambda event: drawn.append(right.get_position().bounds))
+    style.save(fig, tmp_path / "one", "a line")
+    assert places == [fig]
+    assert len(set(drawn)) == 1, "the axes stay where the layout has put them"
 
 
 def test_many_claims_stand_in_two_columns_cut_between_families_on_one_scale() -> None:
