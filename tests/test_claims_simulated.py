@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
@@ -38,10 +39,9 @@ def mean_rows(runs: pd.DataFrame) -> tuple[Row, ...]:
     confirmed, measured = (runs["phase"] == "confirm").to_numpy(), defaultdict(list)
     columns = (runs[name].to_numpy()[confirmed] for name in ("variant", "arm", "measure"))
     for variant, arm, value in zip(*columns, strict=True):
-        if value == value:
-            measured[variant, arm].append(float(value))
+        measured[variant, arm] += [float(value)] * bool(value == value)
     return tuple(
-        Row(arm, sum(values) / len(values), None, None, 0, 0, None, "", variant)
+        Row(arm, sum(values) / len(values) if values else math.nan, None, None, 0, 0, None, "", variant)
         for (variant, arm), values in measured.items()
     )
 

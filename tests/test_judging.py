@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from folklore import criteria, judging
+from folklore import criteria, judged_words, judging
 from folklore.config import compose
 from folklore.grid import Rates, Study, Variant
 from folklore.report import claim as report
@@ -34,7 +34,7 @@ def frame() -> pd.DataFrame:
 
 
 def test_each_ground_is_told_with_its_own_rates_and_seeds(frame: pd.DataFrame) -> None:
-    main, other = judging.trained(STUDY, frame).split("; as a check: ")
+    main, other = judged_words.trained(STUDY, frame).split("; as a check: ")
     assert main.endswith(
         "100 updates; 3 arms, 2 of them tuned over 7 rates x 3 seeds; 6 fresh replicates of each"
     )
@@ -45,14 +45,16 @@ def test_each_ground_is_told_with_its_own_rates_and_seeds(frame: pd.DataFrame) -
 def test_a_grid_that_moved_is_told(frame: pd.DataFrame) -> None:
     tuned = frame[(frame["phase"] == "tune") & (frame["variant"] == "main") & (frame["arm"] == "a")]
     more = [tuned.assign(lr=float(2**i)) for i in range(1, 10)]
-    said = judging.trained(STUDY, pd.concat([frame, *more]))
+    said = judged_words.trained(STUDY, pd.concat([frame, *more]))
     assert "tuned over 7 rates (up to 12 where the grid moved) x 3 seeds" in said
 
 
 def test_arms_of_another_procedure_are_some(frame: pd.DataFrame) -> None:
     frame.loc[frame["arm"] == "b", "procedure"] = "early_stopping"
-    assert "training rows, some trained by early stopping, 100 updates" in judging.trained(STUDY, frame)
-    assert ", trained by early stopping," in judging.trained(STUDY, frame.assign(procedure="early_stopping"))
+    assert "training rows, some trained by early stopping, 100 updates" in judged_words.trained(STUDY, frame)
+    assert ", trained by early stopping," in judged_words.trained(
+        STUDY, frame.assign(procedure="early_stopping")
+    )
 
 
 def a_finding(equivalence: bool, gain: float = 0.0):
@@ -69,7 +71,7 @@ def a_finding(equivalence: bool, gain: float = 0.0):
 @pytest.mark.parametrize("equivalence", [False, True])
 def test_p_values_name_their_test(equivalence: bool) -> None:
     claim, finding = CLAIMS["momentum"], a_finding(equivalence)
-    said = judging.summary(claim, finding, finding.verdict(0.01, 0.5), 0.5)
+    said = judged_words.summary(claim, finding, finding.verdict(0.01, 0.5), 0.5)
     assert ("corrected p of equivalence = 0.5" in said) == equivalence
     entry = {
         "effect": 0.1,

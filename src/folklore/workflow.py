@@ -46,7 +46,10 @@ BEHIND = {
             for place in ("claims", "claim_calls.py", "stats", "judging.py", "stages/judge.py")
         ),
         *(f"{_PACKAGE}/{place}" for place in ("frames.py", "choices.py", "criteria.py", "cost.py")),
-        *(f"{_PACKAGE}/{place}" for place in ("core", "finding_files.py", "report/claim.py")),
+        *(
+            f"{_PACKAGE}/{place}"
+            for place in ("core", "finding_files.py", "judged_words.py", "report/claim.py")
+        ),
         "conf/criteria.jsonl",
         "conf/families.yaml",
     ],

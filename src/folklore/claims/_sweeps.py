@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sweep:
-    """replicates (n,), rates (k,) upwards, accuracies on validation and test rows (n, k), of each replicate whether all of it diverged (n,)."""
+    """replicates (n,), rates (k,) upwards, accuracies on validation and test rows (n, k), of each replicate whether all of it diverged (n,),
+    and at which end of the grid the best rate was, if at one."""
 
     replicates: np.ndarray
     rates: np.ndarray

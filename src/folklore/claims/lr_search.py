@@ -213,13 +213,13 @@ def curve(run: pd.Series, windows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _rates_by_step(first: float, last: int, steps: tuple[int, ...]) -> np.ndarray:
-    """The same for all replicates."""
+def _rates_by_step(top: float, last: int, steps: tuple[int, ...]) -> np.ndarray:
+    """Rates (T,) of a range test up to the `top` one, the same for all replicates."""
     import numpy as np
 
     from folklore.core.schedules import range_test
 
-    return np.array([first * range_test(int(t), last) for t in steps])
+    return np.array([top * range_test(int(t), last) for t in steps])
 
 
 def _lowest(rates: np.ndarray, losses: np.ndarray, share: float) -> float:

@@ -125,14 +125,11 @@ def usable_octaves(runs, share):
     fine = read[(read["status"] == "ok") & (read["val_accuracy"] >= share * best)]
     grid = read.groupby(key, sort=False)["lr"].agg(["min", "max"])
     usable = fine.groupby(key, sort=False)["lr"].agg(["size", "min", "max"]).reindex(grid.index)
-    lowest, highest = usable["min"], usable["max"]
-    found = grid.assign(
-        octaves=usable["size"].fillna(0.0),
-        lowest=lowest,
-        highest=highest,
-        at_end=(lowest == grid["min"]) | (highest == grid["max"]),
+    at_end = (usable["min"] == grid["min"]) | (usable["max"] == grid["max"])
+    found = usable.rename(columns={"size": "octaves", "min": "lowest", "max": "highest"}).assign(
+        at_end=at_end
     )
-    found = found.drop(columns=["min", "max"]).reset_index()
+    found = found.fillna({"octaves": 0.0}).reset_index()
     arms = [f"batch {batch}" for batch in found["batch_size"]]
     return found.assign(arm=arms, status="ok", lr=float("nan"), edge="", phase="confirm")
 

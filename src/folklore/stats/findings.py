@@ -128,16 +128,19 @@ def contrast(
     diverged: what runs do that have, in a note. Where most runs of all the arms have, the ground can decide nothing.
     """
     measures = runs[measure] if isinstance(measure, str) else measure(runs)
-    whole = runs.assign(measure=measures) if test else None
-    runs = runs[_NEEDED].assign(measure=measures)  # of which rows are taken in a quarter of the time
+    whole, runs = (
+        runs,
+        runs[_NEEDED].assign(measure=measures),
+    )  # rows of few columns are taken in a quarter of the time
+    tested = whole.assign(measure=measures) if test else runs
     by_variant = (
         weights
         if isinstance(next(iter(weights.values())), Mapping)
         else {v: weights for v in runs["variant"].unique()}
     )
 
-    def judged(frame: pd.DataFrame, variant: str, phase: str) -> tuple[Estimate, float] | None:
-        mine = _ground(half_grid(frame) if phase == "half" else frame, variant, phase)
+    def judged(variant: str, phase: str) -> tuple[Estimate, float] | None:
+        mine = _ground(half_grid(tested) if phase == "half" else tested, variant, phase)
         d = differences(mine, by_variant[variant])
         if len(d) < 2:
             return None
@@ -145,15 +148,14 @@ def contrast(
         p = equivalence_p(d, delta) if equivalence else found.p
         return found, max(p, test(mine)) if test else p
 
-    frame = runs if whole is None else whole
-    main = judged(frame, "main", "confirm")
+    main = judged("main", "confirm")
     if main is None:
         raise ValueError("fewer than two complete replicates of the main contrast")
     rule = decide_equivalence if equivalence else decide
     lost = bool((runs["status"] == "diverged").any())  # judging asks hundreds of times, and seldom has any
     robust = []
     for label, variant, phase in _other_grounds(runs):
-        result = judged(frame, variant, phase) if variant in by_variant else None
+        result = judged(variant, phase) if variant in by_variant else None
         if result is not None:
             found, p = result
             void = lost and _void(_ground(runs, variant, phase), by_variant[variant])
