@@ -10,7 +10,7 @@ import pytest
 import torch
 from llvmlite import ir
 
-from folklore.core import activations, compilation, curves, object_code, processor, products
+from folklore.core import activations, compilation, curves, object_code, processor, tiles
 from folklore.core.compilation import compiled
 from folklore.core.machine_code import Code
 from folklore.core.training import train
@@ -106,7 +106,7 @@ def scaled(factor: float) -> Callable:
 
 @pytest.mark.parametrize("other", [scaled(2.0), torch.sigmoid, object(), {"a": 1}])
 def test_what_is_defined_elsewhere_has_no_recipe(other: object) -> None:
-    assert object_code.recipe(products._Writer.write) is not None
+    assert object_code.recipe(tiles.Tiles.write) is not None
     assert object_code.recipe(curves.curve_part(activations.tanh).call) is None
     assert object_code.recipe(other) is None
 

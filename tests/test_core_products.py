@@ -17,10 +17,11 @@ from torch import Tensor
 from folklore import levels
 from folklore.core import batch_norm, machine_code, norms, optimizers, products
 from folklore.core.affine import Back, affine, gradient, input_slopes, multiply, operands
+from folklore.core.calls import Calls, of_run
 from folklore.core.compilation import compiled
 from folklore.core.machine_code import LANES
 from folklore.core.updates import Level, numbers_of, slots, update, update_affine, update_by, update_norm
-from registers import same_bits_with_shorter_ones
+from registers import same_bits_with_all_tiles, same_bits_with_shorter_ones
 
 # below, at and above the sizes of vectors (16), tiles (6 x 64) and blocks of them
 SHAPES = [
@@ -78,7 +79,9 @@ def test_a_matrix_that_is_given_transposed_makes_no_difference(m: int, k: int, n
     assert torch.equal(input_slopes(a, b), gradient(a.mT, b.mT.contiguous()))
 
 
-@pytest.mark.parametrize("shape", [(2, 100, 100), (9, 100, 10), (2, 3, 1), (32, 17, 18)])
+@pytest.mark.parametrize(
+    "shape", [(2, 100, 100), (9, 100, 10), (2, 3, 1), (32, 17, 18), (7, 5, 8), (4, 9, 7)]
+)
 def test_nothing_is_read_behind_a_matrix(shape: tuple[int, int, int]) -> None:
     """Weights whose memory ends where the process may not read on."""
     m, n, k = shape
@@ -289,25 +292,50 @@ def test_a_norm_has_the_same_bits_alone_and_in_a_stack(name: str) -> None:
             assert torch.equal(alone, all_[r : r + 1])
 
 
-def test_narrower_registers_give_the_same_bits() -> None:
+# rows, sums, columns: fewer than a register has lanes and one more than two have, few rows and many, sums that go block by block and not
+CUTS = [
+    (1, 5, 3),
+    (2, 3, 8),
+    (13, 33, 77),
+    (3, 200, 100),
+    (8, 192, 24),
+    (6, 193, 9),
+    (33, 500, 41),
+    (4, 784, 16),
+]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_the_same_bits_in_all_registers_and_however_a_product_is_cut(cut: tuple[int, int, int]) -> None:
+    """An update in place, for what is read twice must not be written between."""
+    m, k, n = cut
+
     def end(
         code: machine_code.Code, found: machine_code.Vector, place: products.Place
     ) -> list[machine_code.Vector]:
         return [found / 3 + place.load(code, 0).sqrt()]
 
     def made(transposed: bool) -> Tensor:
-        run, out = (
-            products.kernel(products.Product(end, transposed=transposed)),
-            draw(3, 13, 77, seed=3).abs(),
-        )
-        b, scratch = draw(3, 77, 33, seed=2), torch.empty(products.scratch_floats(33))
+        run, out = products.kernel(products.Product(end, transposed=transposed)), draw(3, m, n, seed=3).abs()
+        b, scratch = draw(3, n, k, seed=2), torch.empty(products.scratch_floats(k))
         given = (b, scratch) if transposed else (b.mT.contiguous(), None)
         multiply(run, operands(x, given[0], [out], scratch=given[1]))
         return out
 
-    x = draw(3, 13, 33, seed=1)
-    same_bits_with_shorter_ones(lambda: [made(transposed) for transposed in (False, True)], products)
-    assert torch.equal(made(False), made(True))
+    def listed() -> Tensor:
+        calls, out, b = Calls(), draw(3, m, n, seed=3).abs(), draw(3, n, k, seed=2).mT.contiguous()
+        calls.product(products.Product(end), of_run(x), of_run(b), [of_run(out)])
+        calls.make(runs=3, updates=1)
+        return out
+
+    def found() -> list[Tensor]:
+        return [made(False), made(True), listed()]
+
+    x = draw(3, m, k, seed=1)
+    same_bits_with_all_tiles(found, products)
+    straight, turned, in_list = found()
+    assert torch.equal(straight, turned)
+    assert torch.equal(straight, in_list)
 
 
 def test_a_result_with_gaps_is_refused_and_nothing_is_written() -> None:

@@ -192,7 +192,7 @@ def operands(
 
 
 def _biased(code: Code, found: Vector, place: Place) -> Vector:
-    return found + code.load(code.at(place.beside, place.column), place.mask)
+    return found + place.row(code)
 
 
 def _affine_end(code: Code, found: Vector, place: Place) -> list[Vector]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from folklore.core.compilation import Compiled, compiled, of_list
 from folklore.core.machine_code import FLOAT, INTEGER, Code
-from folklore.core.products import Product, of_one_run, scratch_floats
+from folklore.core.products import Product, of_one_run, scratch_floats, sums_floats
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._parts: list[Compiled] = []
-        self._panels: dict[int, Matrix] = {}
+        self._rooms: dict[int, Spot] = {}
         self._arguments: list[Spot] = []
         self._scratch: list[Tensor] = []
 
@@ -93,19 +93,18 @@ class Calls:
     ) -> None:
         """The first of the results is A B, or what becomes of it; see `folklore.core.products`."""
         m, n, k = a.height, b.width, a.width
-        given, scratch = b, 0
-        if product.transposed:
-            given, scratch = b.turned, self._panel(k).spot
+        given = b.turned if product.transposed else b
+        scratch = self._room(scratch_floats(k) if product.transposed else sums_floats(m, k))
         if b.height != k or given.column != FLOAT:
             raise ValueError(f"no product of {a} and {b}")
         numbers = a.spot, 0, a.row, a.column, b.spot, 0, given.row, m, k, n, beside, 0
         self.add(of_one_run(product), *numbers, *(result.whole(m, n) for result in results), scratch)
 
-    def _panel(self, k: int) -> Matrix:
-        """Room for a transposed panel, which products need one after the other."""
-        if k not in self._panels:
-            self._panels[k] = self.scratch(1, scratch_floats(k))
-        return self._panels[k]
+    def _room(self, floats: int) -> Spot | int:
+        """What products need one after the other."""
+        if floats and floats not in self._rooms:
+            self._rooms[floats] = self.scratch(1, floats).spot
+        return self._rooms.get(floats, 0)
 
     def scratch(self, height: int, width: int) -> Matrix:
         """Floats that all runs and updates write over, zeros at first."""

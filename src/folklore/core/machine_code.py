@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-from folklore.core.processor import wide_registers
+from folklore.core import processor
 
 LANES = 16  # floats of a vector; the compiler splits it where registers are shorter
 HALF, QUARTER = LANES // 2, LANES // 4
@@ -19,15 +19,26 @@ FLOAT, INTEGER, VECTOR = 4, 8, 4 * LANES  # bytes
 _AT_ONCE = 4  # vectors that do not wait for one another
 _I1, _I32, _I64, _F32 = (*map(ir.IntType, (1, 32, 64)), ir.FloatType())
 _VEC, _MASK = ir.VectorType(_F32, LANES), ir.VectorType(_I1, LANES)
-_NUMBERED = ir.Constant(ir.VectorType(_I64, LANES), list(range(LANES)))
+# of 32 bits, as floats are: a mask of longer ones is packed anew at every use without registers for masks
+_NUMBERED = ir.Constant(ir.VectorType(_I32, LANES), list(range(LANES)))
 _PTR = ir.PointerType()
 
 
 class Vector:
-    """LANES floats of code that is being written. Its arithmetic is that of tensors, each operation rounded by itself."""
+    """Floats of code that is being written, LANES of them if nothing else is said. Its arithmetic is that of tensors, each operation rounded by
+    itself.
+    """
 
     def __init__(self, code: Code, value: ir.Value) -> None:
         self.code, self.value = code, value
+
+    @property
+    def lanes(self) -> int:
+        return self.value.type.count
+
+    def first(self, lanes: int) -> Vector:
+        """Its first lanes; where there are less, any follow."""
+        return Vector(self.code, self.code.first(lanes, self.value))
 
     def __add__(self, other: Operand) -> Vector:
         return self._with("fadd", self, other)
@@ -58,12 +69,12 @@ class Vector:
 
     def zero_where(self, comparison: str, other: Vector) -> Vector:
         """These floats, and zero where `other` compares so with zero ("<", "<="), as NaN never does."""
-        zero, builder = self.code.vector(0).value, self.code.builder
+        zero, builder = self.code.vector(0, self.lanes).value, self.code.builder
         condition = builder.fcmp_ordered(comparison, other.value, zero)
         return Vector(self.code, builder.select(condition, zero, self.value))
 
     def _with(self, operation: str, left: Operand, right: Operand) -> Vector:
-        values = (self.code.vector(side).value for side in (left, right))
+        values = (self.code.vector(side, self.lanes).value for side in (left, right))
         return Vector(self.code, getattr(self.code.builder, operation)(*values))
 
 
@@ -201,10 +212,10 @@ class Code:
             apart //= 2
         return vector
 
-    def vector(self, value: Operand) -> Vector:
+    def vector(self, value: Operand, lanes: int = LANES) -> Vector:
         if isinstance(value, Vector):
             return value
-        return Vector(self, ir.Constant(_VEC, [float(value)] * LANES))
+        return Vector(self, ir.Constant(ir.VectorType(_F32, lanes), [float(value)] * lanes))
 
     def splat(self, value: ir.Value, kind: ir.Type = _F32) -> ir.Value:
         undefined = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
@@ -215,12 +226,15 @@ class Code:
 
     def first_lanes(self, count: ir.Value) -> ir.Value:
         """The mask of the first `count` lanes."""
-        return self.builder.icmp_signed("<", _NUMBERED, self.splat(count, _I64))
+        return self.builder.icmp_signed("<", _NUMBERED, self._in_all_lanes(count))
 
     def lanes(self, first: ir.Value, behind: ir.Value) -> ir.Value:
         """The mask of the lanes first .. behind - 1."""
-        from_first = self.builder.icmp_signed(">=", _NUMBERED, self.splat(first, _I64))
+        from_first = self.builder.icmp_signed(">=", _NUMBERED, self._in_all_lanes(first))
         return self.builder.and_(from_first, self.first_lanes(behind))
+
+    def _in_all_lanes(self, number: ir.Value) -> ir.Value:
+        return self.splat(self.builder.trunc(number, _I32), _I32)
 
     def only_if(self, condition: ir.Value, mask: ir.Value | None) -> ir.Value:
         """The mask (None: all lanes), or no lane at all."""
@@ -267,29 +281,30 @@ class Code:
         if mask is None:
             self.builder.store(vector.value, pointer, align=FLOAT)
             return
-        if not wide_registers():
+        if not processor.wide_registers():
             self._store_in_parts(vector, address, mask)
             return
         store = self._declared("masked.store", ir.VoidType(), [_VEC, _PTR, _I32, _MASK], ".p0")
         self.builder.call(store, [vector.value, pointer, ir.Constant(_I32, FLOAT), mask])
 
     def _store_in_parts(self, vector: Vector, address: ir.Value, mask: ir.Value) -> None:
-        """Sixteen lanes, eight, four, two and one, as the binary digits of their number say.
+        """All lanes, half of them, a quarter ..., as the binary digits of their number say.
 
         Without registers for masks AMD makes some forty operations of a masked store: with those an update of 100 x 100 by 2, 8 and 16 rows takes
         a Zen 3 3.6, 5.8, 7.7 us, so it takes 3.0, 5.0, 6.7.
         """
         builder, value = self.builder, vector.value
-        count = builder.ctpop(builder.bitcast(mask, ir.IntType(LANES)))
-        for lanes in (LANES, HALF, QUARTER, 2, 1):
+        count, lanes = builder.ctpop(builder.bitcast(mask, ir.IntType(vector.lanes))), vector.lanes
+        while lanes:
             part, digit = self.first(lanes, value), builder.and_(count, ir.Constant(count.type, lanes))
             there = builder.icmp_unsigned("!=", digit, ir.Constant(count.type, 0))
             with builder.if_then(there):
                 builder.store(part, self._pointer(address), align=FLOAT)
-            if lanes < LANES:
+            if lanes < vector.lanes:
                 behind = ir.Constant(ir.VectorType(_I32, lanes), list(range(lanes, 2 * lanes)))
                 value = builder.select(there, builder.shuffle_vector(value, value, behind), part)
                 address = builder.select(there, self.at(address, self.int(FLOAT * lanes)), address)
+            lanes //= 2
 
     def call(self, address: ir.Value, arguments: Sequence[ir.Value]) -> None:
         """A function by its address."""
