@@ -325,7 +325,7 @@ def test_the_same_bits_in_all_registers_and_however_a_product_is_cut(cut: tuple[
     def listed() -> Tensor:
         calls, out, b = Calls(), draw(3, m, n, seed=3).abs(), draw(3, n, k, seed=2).mT.contiguous()
         calls.product(products.Product(end), of_run(x), of_run(b), [of_run(out)])
-        calls.make(runs=3, updates=1)
+        calls.make(runs=range(3), updates=1)
         return out
 
     def found() -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -208,6 +209,23 @@ def test_a_traced_net_does_to_the_bit_what_steps_do(
     assert [result["status"] for result in found][:2] == ["ok", "ok"]
 
 
+def test_a_run_that_has_diverged_costs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first block may still have it, none after that, and where all have diverged nothing is left to do."""
+    going, real = [], Calls.make
+
+    def noted(calls: Calls, *, runs: Sequence[int], updates: int) -> None:
+        going.append(list(runs))
+        real(calls, runs=runs, updates=updates)
+
+    monkeypatch.setattr(Calls, "make", noted)
+    found = train(stack(updates=64), made_up())
+    assert going[0] == [0, 1, 2]
+    assert [0, 1] in going
+    found += train([replace(run, lr=1e20) for run in stack(updates=64)], made_up())
+    assert [] in going
+    assert [result["status"] for result in found] == ["ok", "ok", *["diverged"] * 4]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_of_a_traced_net_are_those_of_its_passes(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit, after some updates: moments that are kept are not those of the start. Rows in chunks, and what is left over."""
@@ -325,7 +343,7 @@ def test_calls_are_made_for_every_run_and_update_in_order() -> None:
     calls = Calls()
     spots = of_update(slopes).spot, of_update(y.unsqueeze(3)).spot, of_update(losses[..., None, None]).spot
     calls.add(cross_entropy_part(), 5, 10, *spots)
-    calls.make(runs=3, updates=2)
+    calls.make(runs=range(3), updates=2)
     for update in range(2):
         expected = cross_entropy_slope(logits[update], y[update])
         assert torch.equal(losses[update], expected[0])

@@ -114,7 +114,7 @@ def test_rows_are_read_step_by_step_and_filled_with_zeros() -> None:
     assert recurrence.by_step(x, 3)[0].tolist() == right
     calls, found = Calls(), torch.full((6, 3), NAN)
     calls.add(recurrence.by_step_part(), 2, 7, 3, 3, of_run(x), of_run(found[None]))
-    calls.make(runs=1, updates=1)
+    calls.make(runs=range(1), updates=1)
     assert found.tolist() == right
 
 

@@ -116,16 +116,17 @@ class Calls:
         self._scratch.append(torch.tensor(values, dtype=torch.float32))
         return Spot(self._scratch[-1].data_ptr())
 
-    def make(self, *, runs: int, updates: int) -> None:
-        """For every run all updates."""
+    def make(self, *, runs: Sequence[int], updates: int) -> None:
+        """For each of these runs all updates."""
         behind = accumulate((INTEGER * part.arguments for part in self._parts), initial=0)
         places = zip(self._parts, behind, strict=False)
         calls = _list([[of_list(part.arguments).address, part.address, at] for part, at in places])
         arguments = _list(
             [[spot.first, spot.by_run, spot.by_update] for spot in self._arguments]
         ).T.contiguous()
-        lists = [*arguments, torch.empty_like(arguments[0])]
-        _player()(runs, updates, len(calls), calls.data_ptr(), len(lists[0]), *(t.data_ptr() for t in lists))
+        lists = [_list(runs), *arguments, torch.empty_like(arguments[0])]
+        sizes = len(runs), updates, len(calls), calls.data_ptr(), len(lists[-1])
+        _player()(*sizes, *(each.data_ptr() for each in lists))
 
 
 def _spot(argument: Matrix | Spot | int) -> Spot:
@@ -134,7 +135,7 @@ def _spot(argument: Matrix | Spot | int) -> Spot:
     return Spot(argument) if isinstance(argument, int) else argument
 
 
-def _list(numbers: list[list[int]]) -> Tensor:
+def _list(numbers: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
     return torch.tensor(numbers, dtype=torch.int64)
 
 
@@ -142,18 +143,19 @@ def _list(numbers: list[list[int]]) -> Tensor:
 def _player() -> Callable[..., None]:
     """A function that makes a list of calls for every run and update.
 
-    Of runs, updates, calls, the address of a list with each call's `of_list`, the address of its function and how many bytes its arguments are
-    behind those of the first; arguments of all calls together, the addresses of three lists with the first value of each, what it grows by from
-    run to run and from update to update, and the address of a list for the values now.
+    Of how many runs, updates, calls, the address of a list with each call's `of_list`, the address of its function and how many bytes its arguments
+    are behind those of the first; arguments of all calls together, the addresses of a list of the runs' numbers, of three with the first value of
+    each argument, what it grows by from run to run and from update to update, and of a list for the values now.
     """
 
     def write(code: Code, given: Sequence[ir.Value]) -> None:
-        runs, updates, calls, call_list, arguments, first, by_run, by_update, now = given
+        runs, updates, calls, call_list, arguments, numbers, first, by_run, by_update, now = given
 
         def each(count: ir.Value, size: int) -> AbstractContextManager[ir.Value]:
             return code.counting(code.int(0), code.times(count, size), size)
 
-        with code.counting(code.int(0), runs, 1) as run:
+        with each(runs, INTEGER) as place_of_run:
+            run = code.integer(code.at(numbers, place_of_run))
             with each(arguments, INTEGER) as i:
                 grown = code.times(code.integer(code.at(by_run, i)), run)
                 code.put(code.at(code.integer(code.at(first, i)), grown), code.at(now, i))
@@ -168,4 +170,4 @@ def _player() -> Callable[..., None]:
                     place = code.at(now, i)
                     code.put(code.at(code.integer(place), code.integer(code.at(by_update, i))), place)
 
-    return compiled(write, 9).call
+    return compiled(write, 10).call

@@ -71,7 +71,7 @@ def _by_trace(trace: Trace, parameters: Parameters, x: Tensor, y: Tensor) -> Sco
     logits = TracedPass(trace, parameters, calls, **known).forward(shared(x))
     results = (of_update(found[..., None, None]).spot for found in (losses, right))
     calls.add(scores_part(), logits.height, logits.width, logits, shared(y).spot, *results)
-    calls.make(runs=runs, updates=chunks)
+    calls.make(runs=range(runs), updates=chunks)
     return zip(right, losses, strict=True)
 
 

@@ -69,7 +69,7 @@ class Kept:
     def _at_once(self) -> Tensor:
         found, calls = torch.empty(self.shape), Calls()
         self._draw(calls, of_update(found.view(self.updates, len(self.seeds), 1, prod(self.own))).spot)
-        calls.make(runs=len(self.seeds), updates=self.updates)
+        calls.make(runs=range(len(self.seeds)), updates=self.updates)
         return found
 
     def _draw(self, calls: Calls, out: Spot) -> None:

@@ -24,11 +24,11 @@ from folklore.core.traces import Trace
 def make_updates(
     trace: Trace, rule: Rule, parameters: Parameters, state: State, hyper: Hyper, block: Block
 ) -> list[Tensor]:
-    """All updates of a block that `fits`; the losses (R,) before each of them."""
+    """All updates of a block that `fits`; the losses (R,) before each of them, NaN where a run has diverged before the block."""
     x, factors, calls = block.x, _factors(block), Calls()
     if (factor := factors.get(("input", 0))) is not None:
         x = Given(x.tensor * factor.tensor)
-    y, losses = block.y.long().contiguous(), torch.empty(len(block), x.shape[1])
+    y, losses = block.y.long().contiguous(), torch.full((len(block), x.shape[1]), torch.nan)
     # these must live until the calls are made, as x, y, factors and losses do: the calls know addresses only
     own = numbers(rule, hyper, block)
     learning = Learning(calls, rule, parameters, state, own)
@@ -46,8 +46,14 @@ def make_updates(
     calls.add(cross_entropy_part(), logits.height, logits.width, logits, labels, loss)
     written.backward(logits)
     learning.finish()
-    calls.make(runs=x.shape[1], updates=len(block))
+    calls.make(runs=_going(parameters), updates=len(block))
     return list(losses)
+
+
+def _going(parameters: Parameters) -> list[int]:
+    """The numbers of the runs that have not diverged. Where all biases of the outputs are NaN all losses will be, and nothing needs to be done."""
+    diverged = parameters.biases[-1].isnan().flatten(1).all(dim=1)
+    return torch.nonzero(~diverged).flatten().tolist()
 
 
 def steps_of(trace: Trace, x: Tensor) -> dict[str, Tensor]:
