@@ -58,6 +58,7 @@ rule fetch:
         "results/data/{data}.json",
     log:
         "results/logs/fetch-{data}.log",
+    priority: lambda w: flow.dataset_priority(w.data)
     conda:
         "environment.yml"
     params:

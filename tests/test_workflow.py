@@ -246,6 +246,13 @@ def test_the_calibration_waits_for_the_data_that_it_reads(profile: str) -> None:
         assert flow.placebo_data() == f"results/data/{placebo(flow.plan.config, family).run.data}.npz"
 
 
+def test_data_that_are_generated_come_before_those_that_are_fetched() -> None:
+    """They keep a core busy while others wait for the network, and most jobs wait for them."""
+    flow = workflow.Flow({"profile": "smoke"})
+    assert flow.dataset_priority("mnist1d") > flow.dataset_priority("mnist") == 0
+    assert "priority: lambda w: flow.dataset_priority(w.data)" in (ROOT / "Snakefile").read_text()
+
+
 def test_exact_claims_alone_train_nothing_but_the_calibration() -> None:
     """And that on the profile's own data set."""
     flow = workflow.Flow({"profile": "nano", "only": "backprop-w1"})
