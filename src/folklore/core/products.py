@@ -31,9 +31,10 @@ class Product:
     """C = A B of one run, and `end`, what becomes of each vector of C.
 
     A (m, k) by two strides. B (k, n), rows without gaps; if `transposed`, what is given is its transpose (n, k), and a scratch of
-    `scratch_floats(k)`. The end may read matrices like C, the operands (m, n) without gaps, C the first of them, and makes what is written to the
-    first of them; it may read `numbers` floats that the run has beside. tall: a row vector, such as a bias, needs no tall tiles, which take
-    long to compile.
+    `scratch_floats(k)`; else one of `sums_floats(m, k)`, or none (0), which is slower where k is long.
+
+    The end may read matrices like C, the operands (m, n) without gaps, C the first of them, and makes what is written to the first of them; it may
+    read `numbers` floats that the run has beside. tall: a row vector, such as a bias, needs no tall tiles, which take long to compile.
     """
 
     end: End

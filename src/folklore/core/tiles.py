@@ -24,7 +24,7 @@ ARGUMENTS = ("a", "a_run", "a_row", "a_column", "b", "b_run", "b_row", "m", "k",
 @dataclass(frozen=True)
 class Place:
     """Where a vector of C lies. operands: its addresses; column: bytes from the start of its row; beside: the address of what the run has
-    beside its matrices; numbers: the first of it, read; mask: the lanes that there are, None for all.
+    beside its matrices; numbers: the first of it, read; mask: the lanes that there are, None for all; lanes: of the vector.
     """
 
     operands: Sequence[ir.Value]
