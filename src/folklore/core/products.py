@@ -16,10 +16,12 @@ from functools import cache
 
 from llvmlite import ir
 
-from folklore.core import processor, short_tiles, wide_tiles
+from folklore.core import processor
 from folklore.core.compilation import Compiled, compiled, over_runs
-from folklore.core.machine_code import HALF, LANES, Code, Vector
-from folklore.core.tiles import ARGUMENTS, Place
+from folklore.core.machine_code import LANES, Code, Vector
+from folklore.core.short_tiles import ShortTiles
+from folklore.core.tiles import ARGUMENTS, Place, Tiles
+from folklore.core.wide_tiles import WideTiles
 
 # of the sum of a vector of C, what the first operands have there afterwards
 End = Callable[[Code, Vector, Place], list[Vector]]
@@ -65,21 +67,20 @@ def of_one_run(product: Product) -> Compiled:
 
     def write(code: Code, arguments: Sequence[ir.Value]) -> None:
         run, *own = arguments
-        tiles = wide_tiles.WideTiles if processor.wide_registers() else short_tiles.ShortTiles
-        tiles(code, product, own).write(run)
+        _tiles()(code, product, own).write(run)
 
     return compiled(write, 1 + product.arguments)
 
 
 def scratch_floats(k: int) -> int:
     """Floats of a transposed panel."""
-    return (
-        -(-k // LANES)
-        * LANES
-        * (LANES * wide_tiles.MOST if processor.wide_registers() else HALF * short_tiles.MOST)
-    )
+    return -(-k // LANES) * LANES * _tiles().LINE
 
 
 def sums_floats(m: int, k: int) -> int:
     """Floats of a scratch that lets a product which is not transposed go block by block; 0 where it would not."""
-    return 0 if processor.wide_registers() else short_tiles.sums_floats(m, k)
+    return _tiles().sums_floats(m, k)
+
+
+def _tiles() -> type[Tiles]:
+    return WideTiles if processor.wide_registers() else ShortTiles

@@ -7,7 +7,6 @@ some columns are made twice, the same both times. Figures are of a Zen 3, micros
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 
 from llvmlite import ir
@@ -16,7 +15,6 @@ from folklore.core.machine_code import FLOAT, HALF, Vector
 from folklore.core.tiles import Columns, Lines, Tiles
 from folklore.core.transposes import Transpose
 
-MOST = 4  # vectors of HALF that a line of a scratch has room for
 _REGISTER = FLOAT * HALF  # bytes
 # Rows of tall tiles, by how many vectors are side by side, the tallest first; the last take what is left of a panel of three. Two adders that take
 # four cycles are busy with 8 chains and more, and 12 leave room for B.
@@ -24,8 +22,8 @@ _TALL = {2: (6, 4), 3: (4, 2)}
 _TURNED = {2: (6, 4, 2, 1), 3: (4, 2, 1)}  # the same of panels that are transposed first
 _LOW = (2, 1)  # of tiles four vectors wide, for rows that tall ones leave
 _NARROW = (4, 1)  # of matrices of less than HALF columns
-# of columns that are turned in registers: back 2 rows take 1.5 so, and more by lines of a scratch; two vectors side by side take 2.0, as there is
-# no room for them
+# Of columns that are turned in registers: back 2 and 8 rows took 3.1 and 6.2 so, and 3.4 and 4.6 by lines of a scratch. There is no room for two
+# vectors side by side: 2 rows take 1.4 times as long.
 _FEW = (2, 1)
 # Lines of B and A that stay in the cache of the core while all rows go by, and the most that are left for the last block: without blocks an update
 # by 512 rows takes a fifth longer.
@@ -35,71 +33,65 @@ _HELD = 6  # vectors of a tile that are made before any is stored: 2, 4 and 12 c
 Panel = Callable[[ir.Value, list[Columns]], None]
 
 
-def sums_floats(m: int, k: int) -> int:
-    """Floats of the sums that a product of so many rows keeps between blocks of k."""
-    return 3 * HALF * m if k > _LAST else 0
-
-
 class ShortTiles(Tiles):
+    LINE = 4 * HALF  # room for three vectors, in whole blocks of LANES
+
+    @staticmethod
+    def sums_floats(m: int, k: int) -> int:
+        return max(_TALL) * HALF * m if k > _LAST else 0
+
     def cover(self, a: ir.Value, b: ir.Value) -> None:
         code, given = self.code, self.given
         if not self.product.transposed:
-            with self._either("<", given["n"], HALF) as (narrow, broad):
+            with self.either("<", given["n"], HALF) as (narrow, broad):
                 with narrow:
                     self._narrow(a, b, given["b_row"])
                 with broad:
                     self._straight(a, b)
             return
         turned = Transpose(code, b, given["b_row"], given["k"])
-        with self._either("<=", given["m"], _FEW[0]) as (few, many):
+        with self.either("<=", given["m"], _FEW[0]) as (few, many):
             with few:
-                self.few_rows(_FEW, 1, a, turned)
-            with many, self._either("<", given["n"], HALF) as (narrow, broad):
+                self.few_rows(_FEW, a, turned)
+            with many, self.either("<", given["n"], HALF) as (narrow, broad):
                 with narrow:
                     self._turn(turned, code.int(0), 1)
-                    self._narrow(a, self.scratch, code.int(MOST * _REGISTER))
+                    self._narrow(a, self.scratch, code.int(FLOAT * self.LINE))
                 with broad:
                     self._turned(a, turned)
 
-    def _either(self, comparison: str, number: ir.Value, bound: int) -> AbstractContextManager:
-        builder = self.code.builder
-        return builder.if_else(builder.icmp_signed(comparison, number, self.code.int(bound)))
-
     def _narrow(self, a: ir.Value, panel: ir.Value, step: ir.Value) -> None:
         """All of C, where a row does not fill a register."""
-        code, row = self.code, self.code.int(0)
-        mask = code.first(HALF, code.first_lanes(self.given["n"]))
-        columns = [Columns(code.int(0), HALF, mask)]
-        for rows in _NARROW if self.product.tall else _NARROW[-1:]:
-            with code.counting(row, self.given["m"], rows) as first:
-                self._tile(first, rows, a, panel, step, code.int(0), columns)
-            row = code.counted
+        code = self.code
+        columns = [Columns(code.int(0), HALF, code.first(HALF, code.first_lanes(self.given["n"])))]
+        heights = _NARROW if self.product.tall else _NARROW[-1:]
+        self.down(heights, partial(self._tile, a, panel, step, code.int(0), columns))
 
     def _straight(self, a: ir.Value, b: ir.Value) -> None:
         """By panels of B as they are: all rows that tall tiles take, block by block, then the others."""
-        code, given, row = self.code, self.given, self.code.int(0)
+        code, given = self.code, self.given
 
-        def tall(column: ir.Value, columns: list[Columns]) -> None:
-            blocks_end = code.minus(given["k"], code.int(_LAST - _BLOCK + 1))
+        def tall(ends: dict[int, ir.Value], column: ir.Value, columns: list[Columns]) -> None:
             none = code.builder.icmp_signed("==", self.scratch, code.int(0))
-            with code.counting(
-                code.int(0), code.builder.select(none, code.int(0), blocks_end), _BLOCK
-            ) as first:
-                self._block(a, b, column, columns, first, code.int(_BLOCK), last=False)
+            behind = code.minus(given["k"], code.int(_LAST - _BLOCK + 1))
+            behind = code.builder.select(none, code.int(0), behind)
+            with code.counting(code.int(0), behind, _BLOCK) as first:
+                self._block(a, b, column, columns, ends, first, code.int(_BLOCK), last=False)
             first = code.counted
-            self._block(a, b, column, columns, first, code.minus(given["k"], first), last=True)
+            self._block(a, b, column, columns, ends, first, code.minus(given["k"], first), last=True)
 
-        def low(first: ir.Value, rows: int, column: ir.Value, columns: list[Columns]) -> None:
-            self._tile(first, rows, a, code.at(b, column), given["b_row"], column, columns)
+        def low(first: ir.Value, rows: int) -> None:
+            def panel(column: ir.Value, columns: list[Columns]) -> None:
+                self._tile(a, code.at(b, column), given["b_row"], column, columns, first, rows)
 
-        if self.product.tall:
-            self._ends = self._tall_ends()
-            row = self._ends[4]
-            self._panels(2, tall)
-        for rows in _LOW if self.product.tall else _LOW[-1:]:
-            with code.counting(row, given["m"], rows) as first:
-                self._panels(4, partial(low, first, rows), narrow=2)
-            row = code.counted
+            self._panels(4, panel, narrow=2)
+
+        if not self.product.tall:
+            self.down(_LOW[-1:], low)
+            return
+        ends = self._tall_ends()
+        self._panels(2, partial(tall, ends))
+        self.down(_LOW, low, start=ends[4])
 
     def _tall_ends(self) -> dict[int, ir.Value]:
         """The row at which tall tiles of so many rows end: where six would leave two, two of four are taken."""
@@ -117,27 +109,29 @@ class ShortTiles(Tiles):
         b: ir.Value,
         column: ir.Value,
         columns: list[Columns],
-        first: ir.Value,
+        ends: dict[int, ir.Value],
+        start: ir.Value,
         count: ir.Value,
         *,
         last: bool,
     ) -> None:
         """All tall tiles of a panel, by so many lines of it; sums wait in the scratch for the block that is the last."""
-        code, given, row = self.code, self.given, self.code.int(0)
-        own_a = code.at(a, code.times(given["a_column"], first))
-        own_b = code.at(b, code.times(given["b_row"], first), column)
-        for rows in _TALL[len(columns)]:
-            with code.counting(row, self._ends[rows], rows) as top:
-                kept = [self._kept(code.at(top, code.int(i)), len(columns)) for i in range(rows)]
-                starts, before = self.rows_of(own_a, top, rows), self._before(first, kept)
-                found = self.sums(starts, own_b, given["b_row"], columns, count, before)
-                if last:
-                    self.finish(found, top, column, columns, _HELD)
-                else:
-                    for line, addresses in zip(found, kept, strict=True):
-                        for vector, address in zip(line, addresses, strict=True):
-                            code.store(vector, address)
-            row = code.counted
+        code, given = self.code, self.given
+        own_a = code.at(a, code.times(given["a_column"], start))
+        own_b = code.at(b, code.times(given["b_row"], start), column)
+
+        def tile(first: ir.Value, rows: int) -> None:
+            kept = [self._kept(code.at(first, code.int(i)), len(columns)) for i in range(rows)]
+            starts, before = self.rows_of(own_a, first, rows), self._before(start, kept)
+            found = self.sums(starts, own_b, given["b_row"], columns, count, before)
+            if last:
+                self.finish(found, first, column, columns, _HELD)
+                return
+            for line, addresses in zip(found, kept, strict=True):
+                for vector, address in zip(line, addresses, strict=True):
+                    code.store(vector, address)
+
+        self.down(_TALL[len(columns)], tile, ends=ends)
 
     def _kept(self, row: ir.Value, width: int) -> list[ir.Value]:
         """Where sums of a row wait."""
@@ -166,17 +160,14 @@ class ShortTiles(Tiles):
         code = self.code
 
         def panel(column: ir.Value, columns: list[Columns]) -> None:
-            row = code.int(0)
             self._turn(b, code.builder.sdiv(column, code.int(FLOAT)), -(-len(columns) // 2))
-            for rows in _TURNED[len(columns)]:
-                with code.counting(row, self.given["m"], rows) as first:
-                    self._tile(first, rows, a, self.scratch, code.int(MOST * _REGISTER), column, columns)
-                row = code.counted
+            lines = a, self.scratch, code.int(FLOAT * self.LINE)
+            self.down(_TURNED[len(columns)], partial(self._tile, *lines, column, columns))
 
         self._panels(2, panel)
 
     def _turn(self, b: Transpose, first: ir.Value, vectors: int) -> None:
-        b.to_lines(self.scratch, MOST * _REGISTER, first, self.given["n"], vectors)
+        b.to_lines(self.scratch, FLOAT * self.LINE, first, self.given["n"], vectors)
 
     def _panels(self, usual: int, panel: Panel, *, narrow: int = 0) -> None:
         """Call `panel` for all columns, at least HALF: with the bytes to its first, and its vectors, as many as is usual.
@@ -211,13 +202,13 @@ class ShortTiles(Tiles):
 
     def _tile(
         self,
-        first: ir.Value,
-        rows: int,
         a: ir.Value,
         panel: ir.Value,
         step: ir.Value,
         column: ir.Value,
         columns: list[Columns],
+        first: ir.Value,
+        rows: int,
     ) -> None:
         """So many rows from the first one on, of a panel that begins there, from line to line `step` bytes."""
         sums = self.sums(self.rows_of(a, first, rows), panel, step, columns, self.given["k"])

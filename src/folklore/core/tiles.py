@@ -6,9 +6,11 @@ of fused multiply-adds in the order of k.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from llvmlite import ir
 
@@ -59,8 +61,15 @@ class Columns:
 Lines = list[list[Vector]]  # the sums of rows, side by side
 
 
-class Tiles:
-    """Writes a product of one run: the addresses here, the tiles where the registers are known."""
+class Tiles(ABC):
+    """Writes a product of one run: the addresses here, the tiles where the registers are known. LINE: floats of a line of a transposed panel."""
+
+    LINE: ClassVar[int]
+
+    @staticmethod
+    def sums_floats(m: int, k: int) -> int:
+        """Floats of the sums that a product of so many rows keeps between blocks of k; 0 where there are no blocks."""
+        return 0
 
     def __init__(self, code: Code, product: Product, arguments: Sequence[ir.Value]) -> None:
         count = len(ARGUMENTS)
@@ -80,9 +89,32 @@ class Tiles:
         self.starts = [code.at(operand, code.times(run_bytes, run)) for operand in self.operands]
         self.cover(a, b)
 
+    @abstractmethod
     def cover(self, a: ir.Value, b: ir.Value) -> None:
         """All of C, by matrices that begin there."""
-        raise NotImplementedError
+
+    def either(self, comparison: str, number: ir.Value, bound: int) -> AbstractContextManager:
+        """Two bodies: where the number compares so, and where it does not."""
+        builder = self.code.builder
+        return builder.if_else(builder.icmp_signed(comparison, number, self.code.int(bound)))
+
+    def down(
+        self,
+        heights: Sequence[int],
+        tile: Callable[[ir.Value, int], None],
+        *,
+        start: ir.Value | None = None,
+        ends: dict[int, ir.Value] | None = None,
+    ) -> None:
+        """Call `tile` for rows from `start` (None: the first) on, with its first and how many: as often as a height fits, one after the other.
+
+        ends: the row that a height goes to, if not to the last.
+        """
+        code, row = self.code, self.code.int(0) if start is None else start
+        for rows in heights:
+            with code.counting(row, ends[rows] if ends else self.given["m"], rows) as first:
+                tile(first, rows)
+            row = code.counted
 
     def rows_of(self, a: ir.Value, first: ir.Value, rows: int) -> list[ir.Value]:
         """Where so many rows of A begin."""
@@ -149,46 +181,43 @@ class Tiles:
         for place, vectors in made:
             place.store(code, vectors)
 
-    def few_rows(self, heights: Sequence[int], vectors: int, a: ir.Value, b: Transpose) -> None:
+    def few_rows(self, heights: Sequence[int], a: ir.Value, b: Transpose) -> None:
         """All of C by columns of B that no other rows want: they are turned in registers, and not kept."""
         code, given = self.code, self.given
 
-        def panel(first: ir.Value, width: int, tail: ir.Value | None) -> None:
-            masks = [*[None] * (width - 1), None if tail is None else code.first_lanes(tail)]
-            firsts = [code.at(first, code.int(LANES * j)) for j in range(width)]
-            lines = [b.rows(each, given["n"]) for each in firsts]
-            places = [Columns(code.int(FLOAT * LANES * j), LANES, mask) for j, mask in enumerate(masks)]
-            row = code.int(0)
-            for rows in heights:
-                with code.counting(row, given["m"], rows) as top:
-                    found = self._sums_of_turned(self.rows_of(a, top, rows), b, lines)
-                    self.finish(found, top, code.times(first, FLOAT), places, rows * width)
-                row = code.counted
+        def panel(column: ir.Value, _: int, tail: ir.Value | None) -> None:
+            lines = b.rows(column, given["n"])
+            columns = [Columns(code.int(0), LANES, None if tail is None else code.first_lanes(tail))]
 
-        code.across(given["n"], vectors, panel)
+            def tile(first: ir.Value, rows: int) -> None:
+                sums = [[vector] for vector in self._sums_of_turned(self.rows_of(a, first, rows), b, lines)]
+                self.finish(sums, first, code.times(column, FLOAT), columns, rows)
 
-    def _sums_of_turned(self, a: Sequence[ir.Value], b: Transpose, lines: Sequence[list[ir.Value]]) -> Lines:
-        """The sums over k of rows that begin at `a`, by these rows of the transpose, LANES a vector."""
-        code, k, apart, width = self.code, self.given["k"], self.given["a_column"], len(lines)
+            self.down(heights, tile)
+
+        code.across(given["n"], 1, panel)
+
+    def _sums_of_turned(self, a: Sequence[ir.Value], b: Transpose, lines: list[ir.Value]) -> list[Vector]:
+        """The sums over k of rows that begin at `a`, one vector each, by these rows of the transpose."""
+        code, k, apart = self.code, self.given["k"], self.given["a_column"]
         times = code.builder.sdiv(k, code.int(QUARTER))
         whole = code.times(times, QUARTER)
-        left, zeros = code.minus(k, whole), [code.vector(0).value] * (len(a) * width)
+        left, zeros = code.minus(k, whole), [code.vector(0).value] * len(a)
 
-        def added(sums: Sequence[ir.Value], column: ir.Value, line: Sequence[Vector]) -> list[ir.Value]:
+        def added(sums: Sequence[ir.Value], column: ir.Value, vector: Vector) -> list[ir.Value]:
             numbers = [code.number(code.at(start, code.times(apart, column))) for start in a]
-            factors = [(number, vector) for number in numbers for vector in line]
-            pairs = zip(factors, sums, strict=True)
-            return [code.intrinsic("fma", n, v, Vector(code, c)).value for (n, v), c in pairs]
+            pairs = zip(numbers, sums, strict=True)
+            return [code.intrinsic("fma", n, vector, Vector(code, c)).value for n, c in pairs]
 
         with code.repeating(times, [code.int(0), *zeros]) as (at, following):
             first, *sums = at
-            for i, line in enumerate(zip(*(b.columns(each, first) for each in lines), strict=True)):
-                sums = added(sums, code.at(first, code.int(i)), line)
+            for i, vector in enumerate(b.columns(lines, first)):
+                sums = added(sums, code.at(first, code.int(i)), vector)
             following += [code.at(first, code.int(QUARTER)), *sums]
         _, *sums = at
-        for i, line in enumerate([*zip(*(b.columns(each, whole, left) for each in lines), strict=True)][:-1]):
+        for i, vector in enumerate(b.columns(lines, whole, left)[:-1]):
             # a column that is not there is the one before it, again, and adds nothing
             there, column = code.builder.icmp_signed("<", code.int(i), left), code.at(whole, code.int(i))
-            longer = added(sums, code.smaller(column, code.minus(k, code.int(1))), line)
+            longer = added(sums, code.smaller(column, code.minus(k, code.int(1))), vector)
             sums = [code.builder.select(there, new, old) for new, old in zip(longer, sums, strict=True)]
-        return [[Vector(code, value) for value in sums[i * width : (i + 1) * width]] for i in range(len(a))]
+        return [Vector(code, value) for value in sums]

@@ -10,7 +10,7 @@ from folklore.core.machine_code import FLOAT, HALF, LANES, VECTOR
 from folklore.core.tiles import Columns, Tiles
 from folklore.core.transposes import Transpose
 
-MOST = 4  # vectors side by side: with 6 rows they fill the registers, and leave some for B
+_MOST = 4  # vectors side by side: with 6 rows they fill the registers, and leave some for B
 # Rows of a tile, the tallest that fits first. Two tiles of 2 are as fast as one of 4, and less to compile.
 _HEIGHTS = (6, 2, 1)
 # The same where no more than these go back: through 100 x 100, 2 and 8 rows take a Zen 4 1.0 and 1.8 us, and 1.3 and 2.4 by lines of a scratch.
@@ -21,26 +21,25 @@ _HELD = 6
 
 
 class WideTiles(Tiles):
+    LINE = LANES * _MOST
+
     def cover(self, a: ir.Value, b: ir.Value) -> None:
         code, given = self.code, self.given
         if not self.product.transposed:
-            code.across(given["n"], MOST, partial(self._panel, a, b))
+            code.across(given["n"], _MOST, partial(self._panel, a, b))
             return
         turned = Transpose(code, b, given["b_row"], given["k"])
-        with code.builder.if_else(code.builder.icmp_signed("<=", given["m"], code.int(_FEW[0]))) as (
-            few,
-            many,
-        ):
+        with self.either("<=", given["m"], _FEW[0]) as (few, many):
             with few:
-                self.few_rows(_FEW, 1, a, turned)
+                self.few_rows(_FEW, a, turned)
             with many:
-                code.across(given["n"], MOST, partial(self._turned_panel, a, turned))
+                code.across(given["n"], _MOST, partial(self._turned_panel, a, turned))
 
     def _turned_panel(
         self, a: ir.Value, b: Transpose, column: ir.Value, vectors: int, tail: ir.Value | None
     ) -> None:
         """All rows of a panel, see `Code.across`, that is transposed first."""
-        line = VECTOR * MOST
+        line = FLOAT * self.LINE
         b.to_lines(self.scratch, line, column, self.given["n"], vectors)
         self._rows(a, self.scratch, self.code.int(line), column, vectors, tail)
 
@@ -65,7 +64,7 @@ class WideTiles(Tiles):
             return
         mask = code.first_lanes(tail)
         # half a vector at the end, if that will do, takes half a step where a whole one takes two: 100 columns are 6.5
-        with code.builder.if_else(code.builder.icmp_signed("<=", tail, code.int(HALF))) as (few, many):
+        with self.either("<=", tail, HALF) as (few, many):
             with few:
                 self._tiles(a, panel, step, offset, [*lanes[1:], HALF], mask)
             with many:
@@ -81,17 +80,16 @@ class WideTiles(Tiles):
         mask: ir.Value | None,
     ) -> None:
         """The same, with so many lanes side by side; mask: those of the last vector that there are; offset: bytes to the right."""
-        code, given, row = self.code, self.given, self.code.int(0)
-        read = self._columns(
-            lanes, None if self.product.transposed or mask is None else code.first(lanes[-1], mask)
-        )
-        written = self._columns([LANES] * len(lanes), mask)
-        for rows in _HEIGHTS if self.product.tall else _HEIGHTS[-1:]:
-            with code.counting(row, given["m"], rows) as first:
-                found = self.sums(self.rows_of(a, first, rows), panel, step, read, given["k"])
-                whole = [[vector.first(LANES) for vector in line] for line in found]
-                self.finish(whole, first, offset, written, _HELD)
-            row = code.counted
+        code = self.code
+        given = None if self.product.transposed or mask is None else code.first(lanes[-1], mask)
+        read, written = self._columns(lanes, given), self._columns([LANES] * len(lanes), mask)
+
+        def tile(first: ir.Value, rows: int) -> None:
+            found = self.sums(self.rows_of(a, first, rows), panel, step, read, self.given["k"])
+            whole = [[vector.first(LANES) for vector in line] for line in found]
+            self.finish(whole, first, offset, written, _HELD)
+
+        self.down(_HEIGHTS if self.product.tall else _HEIGHTS[-1:], tile)
 
     def _columns(self, lanes: list[int], mask: ir.Value | None) -> list[Columns]:
         masks = [*[None] * (len(lanes) - 1), mask]
