@@ -122,7 +122,7 @@ test-slurm: slurm
 estimate: cores env
 	$(PY) -m folklore.stages.estimate profile=$(PROFILE) --cores $(CORES)
 
-# What replicates in stages and halved rates would have saved, replayed on the runs of the last report.
+# What looks at studies saved, and halved rates would have saved, from the runs of the last report.
 savings: env
 	$(PY) -m folklore.stages.savings profile=$(PROFILE)
 

@@ -1,7 +1,7 @@
 # From configuration to report: `snakemake --cores N` makes everything, `--config profile=smoke` chooses how much.
 #
-#   fetch -> tune -> confirm -> judge -> draw, analyse -> render
-#                       '-> track (a mirror in MLflow, beside it)
+#   fetch -> tune -> confirm -> extend -> judge -> draw, analyse -> render
+#                       '----------'-> track (a mirror in MLflow, beside it)
 from folklore import workflow as folklore_workflow
 
 flow = folklore_workflow.planned(config)
@@ -110,6 +110,28 @@ rule confirm:
         "confirm {wildcards.job}"
     shell:
         "python -m folklore.stages.jobs confirm {wildcards.job} --out results"
+        " --identity {params.identity} {params.overrides} 2>&1 | tee {log}"
+
+
+rule extend:
+    input:
+        lambda w: flow.data_of("extend", w.job),
+        lambda w: flow.extend_inputs(w.job),
+    output:
+        "results/extend/{job}.json",
+    log:
+        "results/logs/extend-{job}.log",
+    conda:
+        "environment.yml"
+    resources:
+        gpu_slots=flow.gpu_slots,
+    params:
+        identity=lambda w: flow.job("extend", w.job).identity,
+        overrides=flow.arguments,
+    message:
+        "look, extend {wildcards.job}"
+    shell:
+        "python -m folklore.stages.jobs extend {wildcards.job} --out results"
         " --identity {params.identity} {params.overrides} 2>&1 | tee {log}"
 
 

@@ -29,6 +29,19 @@ def test_an_estimate_follows_from_the_plan_the_pace_and_the_cores(plan: Plan) ->
     assert two.wall == pytest.approx(both / 2 + longest)
 
 
+def test_of_what_comes_after_looks_a_share_is_expected() -> None:
+    every, looked = (
+        make_plan(["profile=laptop", "profile.only=[he-vs-glorot-relu]", *more])
+        for more in (["profile.first_look=0"], [])
+    )
+    later = sum(job.seconds for job in looked.phase("extend"))
+    assert later > 0
+    whole, some = (estimate.estimate(plan, 1, 1.0) for plan in (every, looked))
+    spared = (1 - estimate.LEFT_OPEN) * later
+    assert whole.training - some.training == pytest.approx(estimate.TUNED_FURTHER * spared)
+    assert some.runs < whole.runs
+
+
 def test_the_command_says_what_it_takes_and_writes_nothing(tmp_path: object) -> None:
     command = [sys.executable, "-m", "folklore.stages.estimate", "profile=smoke", "--cores", "3"]
     said = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout

@@ -107,7 +107,7 @@ def test_an_own_claim_changes_nothing_for_the_others_of_its_family() -> None:
     frozen = criteria.families()["architecture"]
     p = dict.fromkeys(frozen, 0.01) | {"mine": 0.012}
     claims = [SimpleNamespace(id=name, claim=SimpleNamespace(family="architecture")) for name in p]
-    findings = {name: SimpleNamespace(p=value) for name, value in p.items()}
+    findings = {name: SimpleNamespace(p_charged=value) for name, value in p.items()}
     without = judging._corrected_in("architecture", claims[:-1], findings)
     assert without == pytest.approx(dict.fromkeys(frozen, 0.01 * len(frozen)))
     assert judging._corrected_in("architecture", claims, findings) == without | {

@@ -138,13 +138,48 @@ def test_a_damaged_result_is_noticed_and_trained_again(done: Path, tmp_path: Pat
     assert digests(folder) == digests(done)
 
 
+def a_copy_of_the_project(folder: Path) -> Path:
+    """For edits."""
+    left = shutil.ignore_patterns(".git", ".venv*", "results", ".snakemake", "__pycache__")
+    shutil.copytree(ROOT, folder, ignore=left)
+    return folder
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_look_adds_replicates_only_where_it_answers_nothing(
+    answered: bool, done: Path, tmp_path: Path
+) -> None:
+    """Four replicates with a look after two, to the report; what the look says of toys is given, and what follows from it is not."""
+    project, folder = a_copy_of_the_project(tmp_path / "project"), tmp_path / "copy"
+    shutil.copytree(done, folder)
+    profile = project / "conf/profile/nano.yaml"
+    text = profile.read_text()
+    profile.write_text(text.replace("\nreplicates: 2", "\nreplicates: 4\nfirst_look: 2"))
+    looks = project / "src/folklore/looks.py"
+    said = looks.read_text()
+    assert "    return bool(p < level" in said
+    looks.write_text(
+        said.replace("    return bool(p < level", f"    return {answered}\n    return bool(p < level")
+    )
+    old = Store(folder / "results").keys()
+    finished = snakemake(folder, *NANO, project=project)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    added = Store(folder / "results").read()
+    added = added[~added["run_key"].isin(old)]
+    judged = json.loads((folder / "results/verdicts.json").read_bytes())["claims"]
+    (looked,) = (claim for claim in judged if claim["id"] == "he-vs-glorot-relu")
+    assert (looked["n"], looked["n_planned"]) == ((2, 4) if answered else (4, 4))
+    assert bool([note for note in looked["notes"] if "after 2 of 4" in note]) == answered
+    # the grid, which has no look, has three replicates
+    assert set(added["seed"]) == ({2} if answered else {2, 3})
+    assert sorted(tracked(folder)) == keys_of(folder)
+    assert not trained_twice(folder)
+
+
 def test_another_seed_trains_only_itself(done: Path, tmp_path: Path) -> None:
     """One replicate more in a copy of the configuration: the old parts stay, new rows are the new seed's."""
-    project, folder = tmp_path / "project", tmp_path / "copy"
+    project, folder = a_copy_of_the_project(tmp_path / "project"), tmp_path / "copy"
     shutil.copytree(done, folder)
-    shutil.copytree(
-        ROOT, project, ignore=shutil.ignore_patterns(".git", ".venv*", "results", ".snakemake", "__pycache__")
-    )
     profile = project / "conf/profile/nano.yaml"
     profile.write_text(profile.read_text().replace("\nreplicates: 2", "\nreplicates: 3"))
     before, old = parts(folder), Store(folder / "results").keys()

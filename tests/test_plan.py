@@ -15,9 +15,10 @@ import pytest
 
 from folklore import levels
 from folklore import plan as plan_module
+from folklore.claims.base import discover
 from folklore.errors import UsageError
 from folklore.grid import Cell, Rates, Run, Study
-from folklore.plan import Job, Plan, make_plan
+from folklore.plan import CONFIRMING, Job, Plan, make_plan
 from test_run_keys import clear_caches, edit
 from test_studies import STUDY
 
@@ -45,7 +46,8 @@ def test_every_cell_is_tuned_once(plan: Plan) -> None:
 def test_every_replicate_is_confirmed_once(plan: Plan) -> None:
     found = Counter(
         (cell.key, i)
-        for job in plan.phase("confirm")
+        for phase in CONFIRMING
+        for job in plan.phase(phase)
         for u in job.units
         for cell in u.cells
         for i in u.replicates
@@ -70,6 +72,52 @@ def test_confirming_waits_for_the_tuning_that_chooses_its_rates_and_for_nothing_
         assert wanted <= set().union(*(holds[name] for name in job.needs))
 
 
+def test_later_replicates_wait_for_all_that_a_look_at_their_studies_is_at(laptop: Plan) -> None:
+    assert laptop.phase("extend")
+    for job in laptop.phase("extend"):
+        studies = {cell.study for unit in job.units for cell in unit.cells}
+        for phase, waited in (("tune", job.needs), ("confirm", job.after)):
+            holding = [
+                other.name
+                for other in laptop.phase(phase)
+                if studies & {unit.cells[0].study for unit in other.units}
+            ]
+            assert sorted(waited) == sorted(holding)
+            assert holding or phase == "tune"  # where all rates are fixed nothing is tuned
+
+
+def test_studies_of_many_replicates_are_looked_at_where_effects_decide_all_of_their_claims(
+    laptop: Plan,
+) -> None:
+    look = laptop.config.profile.first_look
+    main = {cell.study: cell for cell in laptop.cells if cell.variant == "main"}
+    kinds = {name: {c.claim.kind for c in discover() if c.study == name} for name in main}
+    looked = {name for name, cell in main.items() if cell.look}
+    assert looked == {
+        n for n, c in main.items() if kinds[n] and kinds[n] <= {"S", "E+S"} and c.replicates >= 2 * look
+    }
+    for phase, fine in (("confirm", lambda i: i < look), ("extend", lambda i: i >= look)):
+        replicates = [
+            i for job in laptop.phase(phase) for u in job.units if u.study in looked for i in u.replicates
+        ]
+        assert replicates
+        assert all(map(fine, replicates))
+
+
+def test_without_looks_everything_is_confirmed_at_once() -> None:
+    plan = make_plan(["profile=laptop", "profile.first_look=0"])
+    assert not plan.phase("extend")
+    assert not any(cell.look for cell in plan.cells)
+
+
+def test_a_look_at_a_study_asks_the_same_whichever_claims_are_wanted() -> None:
+    one, both = (
+        make_plan(["profile=laptop", f"profile.only=[{names}]"])
+        for names in ("coarse-to-fine", "coarse-to-fine,log-space-grid")
+    )
+    assert identities(one) == identities(both)
+
+
 def test_jobs_that_follow_another_arm_wait_for_it(laptop: Plan) -> None:
     followers = [c for c in laptop.cells if c.leader]
     assert followers
@@ -92,7 +140,7 @@ def test_units_share_one_graph(plan: Plan) -> None:
 
 def test_jobs_are_of_a_length(laptop: Plan) -> None:
     limit = laptop.config.profile.job_seconds
-    for phase in ("tune", "confirm"):
+    for phase in ("tune", "confirm", "extend"):
         jobs = laptop.phase(phase)
         lengths = [job.seconds for job in jobs]
         assert lengths == sorted(lengths, reverse=True)  # the long ones start first
@@ -105,16 +153,17 @@ def test_jobs_are_of_a_length(laptop: Plan) -> None:
 
 def test_jobs_read_few_data_sets_and_wait_for_few_others(laptop: Plan) -> None:
     data = len(laptop.data)
-    for phase in ("tune", "confirm"):
+    for phase in ("tune", "confirm", "extend"):
         jobs = laptop.phase(phase)
         read = sum(len({unit.cells[0].run.data for unit in job.units}) for job in jobs)
         assert read < len(jobs) + data
     assert sum(len(job.needs) for job in laptop.phase("confirm")) < 2 * len(laptop.phase("confirm"))
 
 
-def test_chunks_hold_every_confirming_job_once(plan: Plan) -> None:
-    assert [job.name for chunk in plan.chunks() for job in chunk] == [
-        job.name for job in plan.phase("confirm")
+def test_chunks_hold_every_job_of_fresh_replicates_once(plan: Plan) -> None:
+    assert [job for chunk in plan.chunks() for job in chunk] == [
+        *plan.phase("confirm"),
+        *plan.phase("extend"),
     ]
 
 
@@ -166,10 +215,10 @@ def test_identity_changes_with_what_a_job_trains(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "phase, place", [(phase, place) for phase, places in plan_module.DECIDES.items() for place in places]
+    "place", sorted({place for places in plan_module.DECIDES.values() for place in places})
 )
 def test_identity_changes_with_the_code_that_decides(
-    phase: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A changed rule of tuning makes the choices again. What is stored is not trained again for that: the keys of runs stay."""
     for file in (file for places in plan_module.DECIDES.values() for file in places):
@@ -187,5 +236,7 @@ def test_identity_changes_with_the_code_that_decides(
     edit(tmp_path / place, "\ndef ", "\nEXTRA = 1\n\n\ndef ")
     after = found()
     clear_caches()
-    assert {name for name in before if before[name] != after[name]} == {phase}
+    assert {name for name in before if before[name] != after[name]} == {
+        phase for phase, places in plan_module.DECIDES.items() if place in places
+    }
     assert Run().key == key

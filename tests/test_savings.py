@@ -1,7 +1,8 @@
-"""Stopping early, replayed: the levels of looks against published ones, and what would have been left out."""
+"""Stopping early: the levels of looks against published ones, and what was, or would have been, left out."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,13 +13,9 @@ from scipy import stats
 
 from folklore import cost, savings
 from folklore.errors import UsageError
-from folklore.grid import CONFIRM, TUNE, Cell, Rates, Run
-from folklore.savings import Staged, decided, looks_of
+from folklore.grid import Cell, Rates, Run
 from folklore.stages import savings as stage
-from folklore.stats.estimates import estimate
-from folklore.stats.findings import Finding
 from folklore.stats.sequential import error_rate, nominal_levels, spent
-from folklore.stats.verdicts import Verdict
 
 CELL = Cell("tried", "main", "arm", Run(updates=400), Rates(), 0.1, 3, 32, 0, "val_accuracy", None)
 
@@ -34,8 +31,24 @@ CELL = Cell("tried", "main", "arm", Run(updates=400), Rates(), 0.1, 3, 32, 0, "v
     ],
 )
 def test_levels_of_looks_are_the_published_ones(looks: list[int], bounds: list[float]) -> None:
-    found = [stats.norm.isf(level / 2) for level in nominal_levels(0.05, looks)]
+    def like_obrien_fleming(alpha: float, fraction: float) -> float:
+        return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / np.sqrt(fraction)))
+
+    found = [stats.norm.isf(level / 2) for level in nominal_levels(0.05, looks, like_obrien_fleming)]
     assert found == pytest.approx(bounds, abs=2e-4)
+
+
+def test_the_cube_of_the_fraction_is_spent() -> None:
+    assert spent(0.05, 0.5) == pytest.approx(0.05 / 8)
+    first, last = nominal_levels(0.05, [32, 64])
+    assert first == pytest.approx(0.05 / 8)
+    # of a bivariate normal, what passes the first look and not the second, is the rest
+    edges = stats.norm.isf(first / 2), stats.norm.isf(last / 2)
+    half = np.sqrt(0.5)
+    inside = stats.multivariate_normal(cov=[[1, half], [half, 1]])
+    corners = [(a, b) for a in (-1, 1) for b in (-1, 1)]
+    kept = sum(a * b * inside.cdf([a * edges[0], b * edges[1]]) for a, b in corners)
+    assert 1 - kept == pytest.approx(0.05, abs=1e-5)
 
 
 def test_one_look_spends_everything() -> None:
@@ -56,30 +69,6 @@ def test_the_error_is_kept_where_naive_looks_double_it() -> None:
     assert error_rate([0.05] * 3, looks, trials, seed=1) > 0.1
 
 
-def test_looks_double() -> None:
-    assert looks_of(32) == [16, 32]
-    assert looks_of(64) == [16, 32, 64]
-    assert looks_of(384) == [16, 32, 64, 128, 256, 384]
-    assert looks_of(12) == [12]
-
-
-def of(differences: np.ndarray, **more: object) -> Finding:
-    found = estimate(differences, sensitivity=False)
-    return Finding(found, found.p, **more)
-
-
-def test_a_look_decides_only_what_its_level_allows() -> None:
-    noise = np.tile([-0.01, 0.01], 8)  # standard error .0026
-    delta = 0.01
-    assert decided(of(noise + 0.05), delta, 1e-6) == Verdict("supported")
-    assert decided(of(noise - 0.05), delta, 1e-6) == Verdict("refuted", "reversed")
-    assert decided(of(noise + 0.008), delta, 0.04) == Verdict("supported")  # reaches beyond delta
-    assert decided(of(noise + 0.008), delta, 1e-6) is None  # the level is spent sparingly
-    assert decided(of(noise), delta, 1e-6) is None  # nothing there is said at the last look only
-    assert decided(of(noise + 0.05, equivalence=True), delta, 1e-6) is None
-    assert decided(of(noise + 0.05, undecidable="all diverged"), delta, 1e-6) is None
-
-
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -95,13 +84,18 @@ def test_where_there_is_nothing_to_replay_it_is_one_line(
     assert not (tmp_path / "savings.json").exists()
 
 
-def test_a_study_stops_with_the_last_of_its_claims() -> None:
-    entries = [(CELL, "tune", 0, Run(lr=0.1, seed=TUNE))]
-    entries += [(CELL, "confirm", i, Run(lr=0.1, seed=CONFIRM + i)) for i in range(64)]
-    frames = SimpleNamespace(listed={"tried": entries, "another": entries[-1:]})
-    found = [Staged(name, "tried", "supported", "supported", 64, n) for name, n in (("a", 16), ("b", 32))]
-    # 1 + 32, and the last replicate, which a study that nobody looks at early needs, too
-    assert len(savings.runs_needed(frames, found)) == 34
+def test_what_looks_saved_are_the_runs_that_no_study_has_trained() -> None:
+    cell = replace(CELL, run=replace(CELL.run, lr=0.1), replicates=64, look=32)
+    runs = cell.confirming_runs(0.1, range(64))
+    trained = pd.DataFrame(index=[run.key for run in runs[:34]])  # two of the later ones serve another study
+    plan = SimpleNamespace(cells=[cell])
+    for ended, saved in ((["tried"], 30), ([], 0)):
+        results = trained if ended else pd.DataFrame(index=[run.key for run in runs])
+        frames = SimpleNamespace(listed={"tried": [], "another": []}, chosen={}, results=results, ended=ended)
+        (found,) = savings.looked(plan, frames)
+        assert (found.study, found.first, found.planned, found.ended) == ("tried", 32, 64, bool(ended))
+        assert found.saved == pytest.approx(saved * cost.seconds(runs[0]))
+        assert found.seconds == pytest.approx(64 * cost.seconds(runs[0]))
 
 
 def test_rates_that_are_behind_are_dropped_and_the_choice_is_made_among_the_rest() -> None:

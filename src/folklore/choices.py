@@ -1,10 +1,13 @@
-"""The learning rates that tuning chose, read from its jobs, and the runs that confirm them."""
+"""What jobs decided, read from their results: the learning rates that tuning chose, with the runs that confirm them, and the studies that a
+look ended.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from folklore.errors import UsageError
 from folklore.grid import Cell, Run
@@ -38,12 +41,18 @@ def read_choices(plan: Plan, out: Path, names: Sequence[str] | None = None) -> d
     names = [job.name for job in plan.phase("tune")] if names is None else names
     chosen: dict[str, dict] = {}
     for name in names:
-        chosen |= _choices(out / "tune" / f"{name}.json", plan.job("tune", name))
+        chosen |= _outcome(out, plan.job("tune", name))["choices"]
     return chosen
 
 
-def _choices(path: Path, job: Job) -> dict[str, dict]:
-    """What a tuning job chose; UsageError when the file is another job's, or none."""
+def read_ended(out: Path, jobs: Iterable[Job]) -> set[str]:
+    """Studies that a look ended before all of their replicates were trained, of those of these extending jobs."""
+    return {study for job in jobs for study in _outcome(out, job)["ended"]}
+
+
+def _outcome(out: Path, job: Job) -> dict[str, Any]:
+    """What a job wrote; UsageError when the file is another job's, or none."""
+    path = out / job.phase / f"{job.name}.json"
     try:
         content = json.loads(path.read_text())
     except ValueError:
@@ -52,4 +61,4 @@ def _choices(path: Path, job: Job) -> dict[str, dict]:
         raise UsageError(
             f"{path}: not made by this configuration and code; remove it and start the same command again, which trains only what is missing"
         )
-    return content["choices"]
+    return content

@@ -69,6 +69,11 @@ def families(path: Path = FAMILIES) -> dict[str, list[str]]:
     return held
 
 
+def family_size(claim: LoadedClaim) -> int:
+    """Members of the frozen family, and this one if it is none of them: the level of the strictest step of Holm's correction."""
+    return len({*families().get(claim.claim.family, []), claim.id})
+
+
 def versions(claim: LoadedClaim, entries: Iterable[dict]) -> list[dict]:
     """The registered versions of one claim, oldest first."""
     return [entry for entry in entries if entry["claim"] == claim.id]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from folklore.choices import rate_of, read_choices
+from folklore.choices import rate_of, read_choices, read_ended
 from folklore.grid import Cell, Run
 from folklore.plan import Job, Plan
 from folklore.store import Store
@@ -19,18 +19,19 @@ from folklore.store import Store
 Entry = tuple[Cell, str, int, Run]
 
 
-def study_runs(plan: Plan, chosen: dict[str, dict], name: str) -> Iterator[Entry]:
-    """(cell, phase, replicate, run) of everything that a study trained, moved grids included."""
+def study_runs(plan: Plan, chosen: dict[str, dict], name: str, *, ended: bool) -> Iterator[Entry]:
+    """(cell, phase, replicate, run) of everything that a study trained, moved grids included. ended: a look was the end of it."""
     for cell in plan.cells:
         if cell.study == name:
-            yield from cell_runs(plan, chosen, cell, range(cell.replicates))
+            yield from cell_runs(plan, chosen, cell, range(cell.before_look if ended else cell.replicates))
 
 
-def job_runs(plan: Plan, chosen: dict[str, dict], job: Job) -> Iterator[Entry]:
-    """The same for the cells and replicates of one confirming job."""
+def job_runs(plan: Plan, chosen: dict[str, dict], job: Job, ended: Collection[str]) -> Iterator[Entry]:
+    """The same for the cells and replicates of one job; of an extending one, for studies that no look ended."""
     for unit in job.units:
-        for cell in unit.cells:
-            yield from cell_runs(plan, chosen, cell, unit.replicates)
+        if job.phase != "extend" or unit.study not in ended:
+            for cell in unit.cells:
+                yield from cell_runs(plan, chosen, cell, unit.replicates)
 
 
 def cell_runs(plan: Plan, chosen: dict[str, dict], cell: Cell, replicates: range) -> Iterator[Entry]:
@@ -54,12 +55,25 @@ def plain_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 class Frames:
-    """Reads each study once: all of them, or those of these names."""
+    """Reads each study once: all of them, or those of these names. ended: those that a look was the end of; what the jobs say, by default."""
 
-    def __init__(self, plan: Plan, out: Path, names: Collection[str] | None = None) -> None:
-        self.plan, self.chosen = plan, read_choices(plan, out)
+    def __init__(
+        self,
+        plan: Plan,
+        out: Path,
+        names: Collection[str] | None = None,
+        ended: Collection[str] | None = None,
+    ) -> None:
         wanted = [s.name for s in plan.studies if names is None or s.name in names]
-        self.listed = {name: list(study_runs(plan, self.chosen, name)) for name in wanted}
+        tuning, extending = (
+            [job for job in plan.phase(phase) if set(job.studies) & set(wanted)]
+            for phase in ("tune", "extend")
+        )
+        self.plan, self.chosen = plan, read_choices(plan, out, [job.name for job in tuning])
+        self.ended = read_ended(out, extending) if ended is None else set(ended)
+        self.listed = {
+            name: list(study_runs(plan, self.chosen, name, ended=name in self.ended)) for name in wanted
+        }
         self.results = plain_texts(Store(out).read({run.key for run in self.runs()}))
         self._studies: dict[str, pd.DataFrame] = {}
 

@@ -186,7 +186,10 @@ class Study:
 
 @dataclass(frozen=True)
 class Cell:
-    """An arm of a study: a run without learning rate and seed, and where its learning rate comes from."""
+    """An arm of a study: a run without learning rate and seed, and where its learning rate comes from.
+
+    look: replicates after which the study is looked at, and may end; 0: it has no look.
+    """
 
     study: str
     variant: str
@@ -201,6 +204,7 @@ class Cell:
     target: float | None
     leader: str = ""
     times: float = 1.0
+    look: int = 0
 
     @property
     def tuned(self) -> bool:
@@ -211,6 +215,11 @@ class Cell:
         return digest(
             {"study": self.study, "variant": self.variant, "run": self.run.values(), "label": self.label}, 16
         )
+
+    @property
+    def before_look(self) -> int:
+        """Replicates that are trained whatever the look says."""
+        return min(self.look, self.replicates) if self.look else self.replicates
 
     def tuning_runs(self, lr: float, seeds: range) -> list[Run]:
         """Runs of the tuning phase at one rate; they never see the test split."""

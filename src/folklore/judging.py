@@ -21,6 +21,7 @@ from folklore.claims.base import LECTURES, LoadedClaim
 from folklore.frames import Frames
 from folklore.grid import FIELDS, Run
 from folklore.judged_words import summary, trained
+from folklore.looks import Look, charged, look_at
 from folklore.plan import Plan
 from folklore.stats.estimates import equivalence_power, power, replicates_for
 from folklore.stats.findings import Finding, Robust
@@ -33,7 +34,10 @@ POWER = 0.8  # that a claim should have for its smallest effect of interest
 
 def find_all(plan: Plan, frames: Frames) -> dict[str, Finding]:
     """What each claim's `judge` finds, by id."""
-    return {claim.id: finding_of(claim, _runs(frames, claim)) for claim in wanted_claims(plan.config.profile)}
+    return {
+        claim.id: charged(finding_of(claim, _runs(frames, claim)), claim, _look(plan, frames, claim))
+        for claim in wanted_claims(plan.config.profile)
+    }
 
 
 def judge_all(plan: Plan, out: Path, frames: Frames, findings: Mapping[str, Finding]) -> dict:
@@ -45,7 +49,13 @@ def judge_all(plan: Plan, out: Path, frames: Frames, findings: Mapping[str, Find
         corrected = corrected_p(claims, findings)
         judged = [
             _entry(
-                plan, c, studies[c.id], findings[c.id], entries, _correction(claims, findings, corrected, c)
+                plan,
+                c,
+                studies[c.id],
+                _look(plan, frames, c),
+                findings[c.id],
+                entries,
+                _correction(claims, findings, corrected, c),
             )
             for c in claims
         ]
@@ -63,6 +73,10 @@ def judge_all(plan: Plan, out: Path, frames: Frames, findings: Mapping[str, Find
         "calibration": read_calibration(out, plan.config.profile.name),
         "claims": judged,
     }
+
+
+def _look(plan: Plan, frames: Frames, claim: LoadedClaim) -> Look | None:
+    return look_at(plan, frames, claim.study) if claim.study else None
 
 
 def _runs(frames: Frames, claim: LoadedClaim) -> pd.DataFrame | None:
@@ -93,7 +107,7 @@ def _corrected_in(
 ) -> dict[str, float]:
     """A user's own claim is corrected as one more member of its family, and changes nothing for the others."""
     frozen, own = criteria.families().get(family, []), [c.id for c in claims if c.claim.family == family]
-    p = {name: found for name in own if (found := findings[name].p) is not None}
+    p = {name: found for name in own if (found := findings[name].p_charged) is not None}
     members = {name: found for name, found in p.items() if name in frozen}
     corrected = holm(members, frozen) if frozen else {}
     for name in p.keys() - members.keys():
@@ -134,7 +148,9 @@ def _correction(
 
 def _of_a_difference(finding: Finding) -> Finding:
     """With the p-value of a difference in the place of that of none."""
-    return replace(finding, p=finding.estimate.p) if finding.equivalence and finding.estimate else finding
+    if not (finding.equivalence and finding.estimate):
+        return finding
+    return replace(finding, p=finding.estimate.p, equivalence=False)
 
 
 def read_calibration(out: Path, profile: str) -> dict | None:
@@ -155,6 +171,7 @@ def _entry(
     plan: Plan,
     claim: LoadedClaim,
     runs: pd.DataFrame | None,
+    look: Look | None,
     finding: Finding,
     entries: list[dict],
     correct: Correct,
@@ -164,7 +181,8 @@ def _entry(
     study = next((s for s in plan.studies if s.name == claim.study), None)
     grounds = [replace(r, verdict=_at_corrected_level(r, finding, correct)) for r in finding.robustness]
     keys = sorted(set(runs["run_key"])) if runs is not None else []
-    level, able = ALPHA / family_size(claim), equivalence_power if finding.equivalence else verdict_power
+    level = ALPHA / criteria.family_size(claim)
+    able = equivalence_power if finding.equivalence else verdict_power
     return _finite(
         {
             "id": claim.id,
@@ -194,13 +212,14 @@ def _entry(
             "delta": criterion.delta,
             "equivalence": finding.equivalence,
             "n": found and found.n,
+            "n_planned": found and planned(found.n, look),
             "sd": found and found.sd,
             "diverged": finding.diverged,
             "p": finding.p,
             "p_t": found and found.p,
             "p_permutation": found and found.p_permutation,
             "p_corrected": p,
-            "power": found and able(found.sd, found.n, criterion.delta, level),
+            "power": found and able(found.sd, planned(found.n, look), criterion.delta, level),
             "replicates_for_power": found and replicates_for(POWER, found.sd, criterion.delta, level, able),
             "rows": [asdict(row) for row in finding.rows],
             "robustness": [_robust(row, verdict) for row in grounds],
@@ -219,15 +238,15 @@ def _entry(
     )
 
 
+def planned(n: int, look: Look | None) -> int:
+    """Replicates of an effect with all that its study has planned, from those at the look that ended it."""
+    return round(n * look.planned / look.first) if look and look.ended else n
+
+
 def seconds(runs: pd.DataFrame) -> float:
     """Core-seconds of these runs by the cost model: measured ones would make two reports of the same numbers differ."""
     settings = runs.drop_duplicates("run_key")[list(FIELDS)].to_dict("records")
     return sum(cost.seconds(Run(**one)) for one in settings)
-
-
-def family_size(claim: LoadedClaim) -> int:
-    """Members of the frozen family, and this one if it is none of them: the level of the strictest step of Holm's correction."""
-    return len({*criteria.families().get(claim.claim.family, []), claim.id})
 
 
 def verdict_power(sd: float, n: int, delta: float, alpha: float) -> float | None:
@@ -242,7 +261,8 @@ def _at_corrected_level(row: Robust, finding: Finding, correct: Correct) -> Verd
     apart = verdict.how in ("reversed", "different")
     if not apart and (finding.equivalence or verdict.verdict != "supported"):
         return verdict
-    p = correct(replace(finding, p=row.estimate.p, equivalence=False)).p
+    # a further ground is looked at once
+    p = correct(replace(finding, p=row.estimate.p, equivalence=False, charge=1.0)).p
     return verdict if p is None or p < ALPHA else Verdict("inconclusive")
 
 
@@ -281,7 +301,11 @@ def _criterion(
     for entry in criteria.versions(claim, entries):
         old = criteria.criterion_of(entry)
         # where only the design was another one there is nothing to judge again
-        found = finding if old == claim.criterion else finding_of(claim, runs, old)
+        found = (
+            finding
+            if old == claim.criterion
+            else replace(finding_of(claim, runs, old), charge=finding.charge)
+        )
         verdict = found.verdict(old.delta, *correct(found))
         history.append({k: entry[k] for k in ("hash", "commit", "reason")} | {"verdict": verdict.verdict})
     return {

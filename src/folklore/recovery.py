@@ -109,7 +109,7 @@ def _locked(file: IO[str]) -> bool:
 
 def heal_results(results: Path = Path("results"), reports: Path = Path("reports")) -> list[Path]:
     """Set damaged files aside, so that the workflow misses and makes them; returns where they were."""
-    inside = ("data", "tune", "confirm", "calibration", "tables", "figures", "tracking")
+    inside = ("data", "tune", "confirm", "extend", "calibration", "tables", "figures", "tracking")
     folders = [results, *(results / name for name in inside), reports]
     _heal_times(folders)
     sums = [folder / files.SUMS for folder in folders]
@@ -157,6 +157,7 @@ def _forget_jobs(results: Path) -> None:
     for done in (
         *results.glob("tune/*.json"),
         *results.glob("confirm/*.json"),
+        *results.glob("extend/*.json"),
         results / "calibration.json",
     ):
         done.unlink(missing_ok=True)

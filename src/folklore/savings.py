@@ -1,49 +1,43 @@
-"""What two ways to stop early would have saved, replayed on runs that are there: replicates in stages, and halving the rates.
+"""What two ways to stop early save: looks at studies of many replicates, which the pipeline takes, and halving the rates, which it does not.
 
-In stages: a claim is looked at after 16, 32, ... replicates, at the level of the strictest step of its family's correction, spent over the looks
-(`folklore.stats.sequential`). Supported or reversed may be said at any look, negligible and equivalent only at the last one, where the corrected
-p-value has to be smaller by what the earlier looks have spent. A study stops when all of its claims have.
+Looks: see `folklore.looks`; what they left untrained, of the runs that are there.
 
-Halving: after part of their updates the better half of a cell's rates, by mean validation accuracy, goes on, and the choice is made among
-these. The same rule for every arm.
+Halving, replayed: after part of their updates the better half of a cell's rates, by mean validation accuracy, goes on, and the choice is
+made among these. The same rule for every arm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from folklore import cost
-from folklore.claim_calls import finding_of
-from folklore.claims.base import LoadedClaim
-from folklore.frames import Frames
-from folklore.grid import Cell, Run
-from folklore.judging import corrected_p, family_size
-from folklore.stats.findings import Finding
-from folklore.stats.sequential import nominal_levels
+from folklore.frames import Frames, study_runs
+from folklore.grid import Cell
+from folklore.looks import look_at
+from folklore.plan import Plan
 from folklore.stats.tuning import choose
-from folklore.stats.verdicts import ALPHA, Verdict
 
-FIRST_LOOK = 16  # replicates
 HALVED_AT = 0.3  # of the updates
 ALIKE = 0.25  # octaves: two rates nearer than this are taken for the same, as the choice takes them
 
 
 @dataclass(frozen=True)
-class Staged:
-    """A claim in stages: the verdict of all replicates, that of the look at which it would have stopped, and how many each took."""
+class Looked:
+    """A study that was looked at: after how many replicates, of how many; expected core-seconds of all that it planned, and of what it did not
+    train because the look ended it.
+    """
 
-    claim: str
     study: str
-    whole: str
-    early: str
-    replicates: int
-    stopped: int
+    first: int
+    planned: int
+    ended: bool
+    seconds: float
+    saved: float
 
 
 @dataclass(frozen=True)
@@ -57,70 +51,20 @@ class Halved:
     saved: float
 
 
-def looks_of(replicates: int) -> list[int]:
-    """After 16, 32, 64, ... replicates, and after all."""
-    looks = [FIRST_LOOK]
-    while looks[-1] < replicates:
-        looks.append(2 * looks[-1])
-    return [*(look for look in looks if look < replicates), replicates]
+def looked(plan: Plan, frames: Frames) -> list[Looked]:
+    """Every study that has a look."""
+    looks = {name: look for name in frames.listed if (look := look_at(plan, frames, name))}
+    return [
+        Looked(name, look.first, look.planned, look.ended, *_cost(plan, frames, name))
+        for name, look in looks.items()
+    ]
 
 
-def staged(claims: Sequence[LoadedClaim], frames: Frames) -> list[Staged]:
-    """Every statistical claim; one whose study has no more replicates than the first look stops there."""
-    runs = {claim.id: frames.study(claim.study) for claim in claims if claim.study}
-    findings = {claim.id: finding_of(claim, runs.get(claim.id)) for claim in claims}
-    corrected = corrected_p(claims, findings)
-    found = []
-    for claim in claims:
-        finding, frame = findings[claim.id], runs.get(claim.id)
-        if finding.estimate is None or frame is None:
-            continue
-        replicates = 1 + int(frame.loc[_confirmed(frame), "replicate"].max())
-        delta, p = claim.criterion.delta, corrected.get(claim.id)
-        level, looks = ALPHA / family_size(claim), looks_of(replicates)
-        levels = nominal_levels(level, looks)
-        whole = finding.verdict(delta, p)
-        last = finding.verdict(delta, None if p is None else p * level / levels[-1])
-        stopped, early = _first_decision(claim, frame, looks, levels) or (replicates, last)
-        found.append(Staged(claim.id, str(claim.study), _said(whole), _said(early), replicates, stopped))
-    return found
-
-
-def _first_decision(
-    claim: LoadedClaim, runs: pd.DataFrame, looks: Sequence[int], levels: Sequence[float]
-) -> tuple[int, Verdict] | None:
-    """The look before the last at which the claim is decided, and how."""
-    for look, level in zip(looks[:-1], levels, strict=False):
-        seen = runs[(runs["phase"] == "tune") | (runs["replicate"] < look)]
-        verdict = decided(finding_of(claim, seen), claim.criterion.delta, level)
-        if verdict:
-            return look, verdict
-    return None
-
-
-def decided(finding: Finding, delta: float, level: float) -> Verdict | None:
-    """Supported or reversed at a look with this level: p is below it, and the interval at 1 - level is not inside (-delta, delta)."""
-    found = finding.estimate
-    if found is None or finding.p is None or finding.equivalence or finding.undecidable or finding.p >= level:
-        return None
-    half = stats.t.isf(level / 2, found.n - 1) * found.sd / np.sqrt(found.n)
-    low, high = found.effect - half, found.effect + half
-    if low > 0 and high >= delta:
-        return finding.verdict(delta, 0.0) if finding.checks else Verdict("supported")
-    return Verdict("refuted", "reversed") if high < 0 and low <= -delta else None
-
-
-def runs_needed(frames: Frames, found: Iterable[Staged]) -> dict[str, Run]:
-    """Runs that are left when every study stops with the last of its claims: all of a study that no staged claim asks about."""
-    stops: dict[str, int] = {}
-    for one in found:
-        stops[one.study] = max(one.stopped, stops.get(one.study, 0))
-    return {
-        run.key: run
-        for study, entries in frames.listed.items()
-        for _, phase, replicate, run in entries
-        if phase == "tune" or replicate < stops.get(study, replicate + 1)
-    }
+def _cost(plan: Plan, frames: Frames, study: str) -> tuple[float, float]:
+    """Of all runs of a study, and of those that neither it nor another one has trained."""
+    everything = {run.key: run for *_, run in study_runs(plan, frames.chosen, study, ended=False)}
+    left_out = [run for key, run in everything.items() if key not in frames.results.index]
+    return sum(map(cost.seconds, everything.values())), sum(map(cost.seconds, left_out))
 
 
 def halved(frames: Frames) -> list[Halved]:
@@ -153,11 +97,3 @@ def _at(result: pd.Series) -> float:
     after = np.asarray(result["val_step"]) >= HALVED_AT * result["updates"]
     value = float(np.asarray(result["val_curve"])[after][0])
     return value if np.isfinite(value) else 0.0
-
-
-def _confirmed(runs: pd.DataFrame) -> pd.Series:
-    return (runs["phase"] == "confirm") & (runs["variant"] == "main")
-
-
-def _said(verdict: Verdict) -> str:
-    return f"{verdict.verdict}, {verdict.how}" if verdict.how else verdict.verdict

@@ -75,7 +75,8 @@ class BudgetConfig:
 class ProfileConfig:
     """How much of the design is trained. None: as designed.
 
-    replicates, half_replicates, tuning_seeds, rates: caps. budget: factor on the updates of every run, at least `least_updates`.
+    replicates, half_replicates, tuning_seeds, rates: caps. first_look: replicates after which a study of twice as many or more is looked at,
+    see `folklore.looks`; 0: never. budget: factor on the updates of every run, at least `least_updates`.
     grid_cells: cells of the six-factor design (0: the full crossing). full_data: all images, not 8,192. further_grounds: every claim
     also at twice the width and twice the budget. data: one set for all runs in the place of their own, with n_train rows at most. toy:
     the report warns that verdicts mean nothing.
@@ -84,6 +85,7 @@ class ProfileConfig:
     name: str = MISSING
     replicates: int | None = None
     half_replicates: int | None = None
+    first_look: int = 32
     tuning_seeds: int | None = None
     rates: int | None = None
     widen: int | None = None

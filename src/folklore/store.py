@@ -79,8 +79,8 @@ class Store:
         missing = sorted(wanted - set(frame.index))
         if missing:
             raise UsageError(
-                f"{self.runs}: {len(missing)} runs are missing, {missing[0]} first; remove {self.runs.parent}/tune and "
-                f"{self.runs.parent}/confirm and start the same command again, which trains only these"
+                f"{self.runs}: {len(missing)} runs are missing, {missing[0]} first; remove tune, confirm and extend beside it and "
+                "start the same command again, which trains only these"
             )
         return frame
 

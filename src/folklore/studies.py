@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from folklore import config as configuration
+from folklore import criteria, levels
 from folklore.claims.base import LoadedClaim, discover
 from folklore.config import central_rate
 from folklore.errors import UsageError
-from folklore.grid import CONFIRM, FIELDS, PILOT, TUNE, Cell, Rates, Run, Study, Variant, arm_label
+from folklore.grid import CONFIRM, FIELDS, PILOT, TUNE, Cell, Rates, Run, Study, Variant, arm_label, digest
 from folklore.schema import CONF, Config, ProfileConfig
 from folklore.study_files import read_placebo, read_study
 from folklore.validation import check_kinds, check_run, one_line, suggest
@@ -20,6 +21,7 @@ LAPTOP_IMAGES, ALL_IMAGES = (
     58_000,
 )  # training rows of an image set that a run draws: in the laptop profile, and all of them
 PLACEBO_SAMPLES = 16_384
+BY_EFFECT = ("S", "E+S")  # kinds of claims
 _CELL_WORDS = {"label", "lr_of", "lr_times"}
 
 
@@ -42,6 +44,29 @@ def studies(
             )
     found = {s.name: s for s in [*own, *shared, *(s for s in filed if _wanted(profile, s.name))]}
     return [scaled(found[name], profile) for name in sorted(found)]
+
+
+def look_of(study: Study, profile: ProfileConfig, claims: Iterable[LoadedClaim] | None = None) -> int:
+    """Replicates after which the study is looked at: where it has at least twice as many, and every claim that it serves is decided by an effect.
+
+    Of all claims, not only those that a command asks for: which runs there are does not hang on that.
+    """
+    served = _served(study, claims)
+    by_effect = served and all(claim.claim.kind in BY_EFFECT for claim in served)
+    return profile.first_look if by_effect and study.replicates >= 2 * profile.first_look else 0
+
+
+def look_identity(study: Study, claims: Iterable[LoadedClaim] | None = None) -> str:
+    """Of what the look at a study asks: its claims, their code, and the levels of their families."""
+    asked = [
+        (c.id, levels.file_hash(Path(str(c.module.__file__))), criteria.family_size(c))
+        for c in _served(study, claims)
+    ]
+    return digest(asked, 16)
+
+
+def _served(study: Study, claims: Iterable[LoadedClaim] | None) -> list[LoadedClaim]:
+    return [claim for claim in (discover() if claims is None else claims) if claim.study == study.name]
 
 
 def wanted_claims(profile: ProfileConfig) -> list[LoadedClaim]:

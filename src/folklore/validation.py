@@ -103,6 +103,8 @@ def _require_profile(profile: ProfileConfig) -> None:
     }  # 2: for a spread
     least |= {"n_train": 1, "least_updates": 1, "grid_cells": 0, "placebo_seeds": 10}
     _level("profile", profile.name, offered("profile"))
+    look = profile.first_look
+    _require("profile.first_look", look, look == 0 or look >= 2, "0 for none, or 2 or more")
     most = 100_000  # networks of one kind that are trained for the placebo claims
     _require("profile.placebo_seeds", profile.placebo_seeds, profile.placebo_seeds <= most, f"at most {most}")
     if profile.data is not None:

@@ -43,7 +43,7 @@ BEHIND = {
     "judge": [
         *(
             f"{_PACKAGE}/{place}"
-            for place in ("claims", "claim_calls.py", "stats", "judging.py", "stages/judge.py")
+            for place in ("claims", "claim_calls.py", "stats", "judging.py", "looks.py", "stages/judge.py")
         ),
         *(f"{_PACKAGE}/{place}" for place in ("frames.py", "choices.py", "criteria.py", "cost.py")),
         *(
@@ -122,6 +122,11 @@ def _is_source(path: Path, root: Path) -> bool:
     )
 
 
+def result_of(job: Job) -> str:
+    """The file that a job writes."""
+    return f"results/{job.phase}/{job.name}.json"
+
+
 def planned(config: Mapping[str, object]) -> Flow:
     """The plan; bad input ends the workflow with one line, as it ends every command, and status 2."""
     try:
@@ -194,7 +199,7 @@ class Flow:
 
     def results(self) -> list[str]:
         """Everything that judging reads."""
-        return [f"results/{phase}/{name}.json" for phase in ("tune", "confirm") for name in self.names(phase)]
+        return [result_of(job) for job in self.plan.jobs]
 
     def family_calibrations(self, results: Path = Path("results")) -> str:
         """Identity of the families' calibrations that were made: judging shows them, and asks for none."""
@@ -210,9 +215,13 @@ class Flow:
         """What one import into the tracker waits for."""
         jobs = self.plan.chunks()[int(chunk)]
         needs = sorted({name for job in jobs for name in job.needs})
-        return [f"results/confirm/{job.name}.json" for job in jobs] + [
-            f"results/tune/{name}.json" for name in needs
-        ]
+        return [result_of(job) for job in jobs] + [f"results/tune/{name}.json" for name in needs]
+
+    def extend_inputs(self, name: str) -> list[str]:
+        """What a look at the studies of an extending job waits for."""
+        job = self.job("extend", name)
+        before = (("tune", job.needs), ("confirm", job.after))
+        return [result_of(self.job(phase, each)) for phase, names in before for each in names]
 
     def chunk_claims(self, chunk: str) -> list[str]:
         """Studies and claims by which one import tags its runs: a claim may join them long after they were trained."""

@@ -195,6 +195,10 @@ def _facts(claim: Claim) -> list[list[str]]:
         *_deciding_p(claim),
         ("p by permutation", p_value(claim.get("p_permutation"))),
         ("p after Holm’s correction", p_value(claim.get("p_corrected"))),
+        (
+            "replicates planned",
+            count(claim.get("n_planned")) if claim.get("n_planned") != claim.get("n") else MISSING,
+        ),
         ("power after correction", percent(claim.get("power"))),
         ("replicates for a power of 80 %", count(claim.get("replicates_for_power"))),
         ("diverged runs", count(claim.get("diverged"))),

@@ -29,6 +29,7 @@ JOB, IMPORT, CLAIM, REST = 4.0, 0.025, 1.2, 60.0
 # bytes of a run: in the store; in MLflow's file
 STORED, TRACKED = 1.8e3, 19.8e3
 TUNED_FURTHER = 1.08  # grids that move, rates that are measured again: runs over those that are planned
+LEFT_OPEN = 0.45  # of what comes after looks, the share that the laptop profile's looks leave open
 CLOCKED = 8  # processes at most, each of which holds a third of a gigabyte
 SAMPLES = (
     Run(lr=0.01, updates=400),
@@ -65,12 +66,17 @@ class Estimate:
 
 
 def estimate(plan: Plan, cores: int, pace: float) -> Estimate:
-    runs, claims = round(plan.runs * TUNED_FURTHER), len(wanted_claims(plan.config.profile))
+    runs, claims = round(_likely(plan, "runs") * TUNED_FURTHER), len(wanted_claims(plan.config.profile))
     beside = JOB * len(plan.jobs) + IMPORT * runs + CLAIM * claims + REST
-    training, disk = sum(job.seconds for job in plan.jobs), (STORED * runs, TRACKED * runs)
+    training, disk = _likely(plan, "seconds"), (STORED * runs, TRACKED * runs)
     return Estimate(
         runs, len(plan.jobs), claims, pace, TUNED_FURTHER * pace * training, beside * pace, cores, disk
     )
+
+
+def _likely(plan: Plan, what: str) -> float:
+    """Of the plan's `runs` or `seconds`, what is likely to be trained."""
+    return sum(getattr(job, what) * (LEFT_OPEN if job.phase == "extend" else 1.0) for job in plan.jobs)
 
 
 def measured_pace(cores: int) -> float:

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from folklore.datasets.views import seen
 from folklore.errors import UsageError
 from folklore.files import write_result
 from folklore.grid import Run
-from folklore.plan import Job, Plan, make_plan
+from folklore.plan import CONFIRMING, Job, Plan, make_plan
 from folklore.progress import Progress, describe
 from folklore.stages.command import command
 from folklore.store import Store, row
@@ -117,6 +117,13 @@ def check_rows(run: Run, arrays: datasets.Arrays) -> None:
         )
 
 
+def trained(job: Job, plan: Plan, out: Path, train: Trainer) -> dict:
+    """What the job decides and trains, as it is written."""
+    if job.phase == "tune":
+        return tune_job(job, train)
+    return (extend_job if job.phase == "extend" else confirm_job)(job, plan, out, train)
+
+
 def tune_job(job: Job, train: Trainer) -> dict:
     from folklore.tuning import tune
 
@@ -126,9 +133,30 @@ def tune_job(job: Job, train: Trainer) -> dict:
 
 def confirm_job(job: Job, plan: Plan, out: Path, train: Trainer) -> dict:
     chosen = read_choices(plan, out, job.needs)
-    of_cells = ((cell, unit.replicates) for unit in job.units for cell in unit.cells)
-    runs = [run for cell, replicates in of_cells for run in confirming(cell, chosen, plan, replicates)]
-    return {"identity": job.identity, "run_keys": sorted(train(runs))}
+    return {"identity": job.identity, "run_keys": _confirmed(job, plan, chosen, train)}
+
+
+def extend_job(job: Job, plan: Plan, out: Path, train: Trainer) -> dict:
+    """Later replicates of the studies that a look leaves open."""
+    from folklore.looks import ends
+
+    ended = [study for study in job.studies if ends(plan, out, study)]
+    for study in ended:
+        print(
+            f"{study}: answered by the replicates so far, the others are not trained",
+            file=sys.stderr,
+            flush=True,
+        )
+    chosen = read_choices(plan, out, job.needs)
+    return {"identity": job.identity, "ended": ended, "run_keys": _confirmed(job, plan, chosen, train, ended)}
+
+
+def _confirmed(
+    job: Job, plan: Plan, chosen: dict[str, dict], train: Trainer, without: Collection[str] = ()
+) -> list[str]:
+    """Keys of the job's replicates, trained, `without` those of these studies."""
+    of_cells = ((c, unit.replicates) for unit in job.units if unit.study not in without for c in unit.cells)
+    return sorted(train([run for cell, some in of_cells for run in confirming(cell, chosen, plan, some)]))
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -164,7 +192,7 @@ def _even(runs: Sequence[Run], most: int) -> list[Sequence[Run]]:
 
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("phase", choices=["tune", "confirm"])
+    parser.add_argument("phase", choices=["tune", *CONFIRMING])
     parser.add_argument("job")
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument(
@@ -182,7 +210,7 @@ def main(argv: Sequence[str]) -> None:
     train = Trainer(options.out, progress)
     run_single_threaded()
     with progress:
-        result = tune_job(job, train) if job.phase == "tune" else confirm_job(job, plan, options.out, train)
+        result = trained(job, plan, options.out, train)
     train.store.merge()
     write_result(
         options.out / job.phase / f"{job.name}.json", json.dumps(result, indent=1, sort_keys=True) + "\n"

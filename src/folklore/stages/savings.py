@@ -1,11 +1,10 @@
-"""`python -m folklore.stages.savings profile=laptop`: what stopping early would have saved, replayed on the runs of a finished workflow."""
+"""`python -m folklore.stages.savings profile=laptop`: what stopping early saved, or would have saved, from the runs of a finished workflow."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,9 +21,8 @@ from folklore.stages.command import command
 from folklore.stats.sequential import error_rate, nominal_levels
 from folklore.stats.verdicts import ALPHA
 from folklore.store import atomic_write
-from folklore.studies import wanted_claims
 
-LOOKS, TRIALS, SEED = (16, 32, 64), 100_000, 0  # of the simulation
+LOOKS, TRIALS, SEED = (32, 184), 100_000, 0  # of the simulation
 
 
 def main(argv: Sequence[str]) -> None:
@@ -33,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args(argv)
     plan = make_plan(options.overrides)
-    found = replayed(_frames(plan, options.out), wanted_claims(plan.config.profile))
+    found = replayed(plan, _frames(plan, options.out))
     atomic_write(options.out / "savings.json", json.dumps(found, indent=1) + "\n")
     show(found, Console(highlight=False))
 
@@ -53,20 +51,18 @@ def _frames(plan: Plan, out: Path) -> Frames:
         ) from None
 
 
-def replayed(frames: Frames, claims: Sequence) -> dict:
-    """Both replays, as plain numbers."""
-    staged, halved = savings.staged(claims, frames), savings.halved(frames)
-    needed = savings.runs_needed(frames, staged)
-    whole = sum(map(cost.seconds, frames.runs()))
+def replayed(plan: Plan, frames: Frames) -> dict:
+    """What both save, as plain numbers."""
+    looked, halved = savings.looked(plan, frames), savings.halved(frames)
     levels = nominal_levels(ALPHA, LOOKS)
     return {
-        "error_of_three_looks": {
+        "error_of_two_looks": {
             "spent": error_rate(levels, LOOKS, TRIALS, SEED),
             "naive": error_rate([ALPHA] * len(LOOKS), LOOKS, TRIALS, SEED),
         },
-        "core_seconds": round(whole, 1),
-        "staged": [asdict(one) for one in staged],
-        "staged_saves": round(whole - sum(map(cost.seconds, needed.values())), 1),
+        "core_seconds": round(sum(map(cost.seconds, frames.runs())), 1),
+        "looked": [asdict(one) for one in looked],
+        "looks_saved": round(sum(one.saved for one in looked), 1),
         "halved": [asdict(one) for one in halved],
         "halving_saves": round(sum(one.saved for one in halved), 1),
         "halved_alike": float(np.mean([one.moved <= savings.ALIKE for one in halved])) if halved else None,
@@ -74,26 +70,27 @@ def replayed(frames: Frames, claims: Sequence) -> dict:
 
 
 def show(found: dict, console: Console) -> None:
-    staged = found["staged"]
-    other = [one for one in staged if one["whole"] != one["early"]]
-    if other:
-        table = Table(title="Another verdict in stages", title_justify="left", box=None, pad_edge=False)
-        for column in ("claim", "all replicates", "in stages", "stopped at", "of"):
-            table.add_column(column)
-        for one in other:
-            table.add_row(
-                one["claim"], one["whole"], one["early"], str(one["stopped"]), str(one["replicates"])
-            )
+    looked, saved = found["looked"], found["looks_saved"]
+    whole, error = found["core_seconds"], found["error_of_two_looks"]
+    if looked:
+        table = Table(title="Looks", title_justify="left", box=None, pad_edge=False)
+        for column, justify in (
+            ("study", "left"),
+            ("replicates", "right"),
+            ("of", "right"),
+            ("core-seconds saved", "right"),
+        ):
+            table.add_column(column, justify=justify)
+        for one in looked:
+            trained = one["first"] if one["ended"] else one["planned"]
+            table.add_row(one["study"], str(trained), str(one["planned"]), f"{one['saved']:,.0f}")
         console.print(table)
-    stopped = Counter(one["stopped"] for one in staged if one["stopped"] < one["replicates"])
-    at = ", ".join(f"{count} at {look}" for look, count in sorted(stopped.items())) or "none"
-    whole, error = found["core_seconds"], found["error_of_three_looks"]
     console.print(
-        f"In stages: of {len(staged)} claims these would have stopped early: {at}. {len(other)} verdicts differ. "
-        f"Saved {found['staged_saves']:,.0f} of {whole:,.0f} core-seconds, {found['staged_saves'] / whole:.0%}."
+        f"Looks: {sum(one['ended'] for one in looked)} of {len(looked)} studies ended there. Saved {saved:,.0f} of "
+        f"{whole + saved:,.0f} core-seconds, {saved / (whole + saved):.0%}."
     )
     console.print(
-        f"Errors without any effect, looks after {', '.join(map(str, LOOKS))}: {error['spent']:.1%} with the level spent over "
+        f"Errors without any effect, looks after {' and '.join(map(str, LOOKS))}: {error['spent']:.1%} with the level spent over "
         f"them, {error['naive']:.1%} with 5 % at each."
     )
     if found["halved"]:

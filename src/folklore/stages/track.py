@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from folklore import provenance
-from folklore.choices import read_choices
+from folklore.choices import read_choices, read_ended
 from folklore.frames import job_runs
 from folklore.grid import SIX_FACTOR
 from folklore.plan import Plan, make_plan
@@ -36,11 +36,12 @@ def claims_of(plan: Plan) -> dict[str, list[str]]:
 
 
 def frame(plan: Plan, out: Path, chunk: int) -> pd.DataFrame:
-    """The runs of one chunk of confirming jobs, one row each, with what the tracker tags them by."""
+    """The runs of one chunk of jobs, one row each, with what the tracker tags them by; none where looks left nothing to train."""
     jobs = plan.chunks()[chunk]
     chosen = read_choices(plan, out, sorted({name for job in jobs for name in job.needs}))
+    ended = read_ended(out, [job for job in jobs if job.phase == "extend"])
     served, labels = claims_of(plan), {}
-    for cell, phase, _, run in (entry for job in jobs for entry in job_runs(plan, chosen, job)):
+    for cell, phase, _, run in (entry for job in jobs for entry in job_runs(plan, chosen, job, ended)):
         known = labels.setdefault(run.key, {"run_key": run.key, "studies": [], "claims": [], "phase": phase})
         if cell.study not in known["studies"]:
             known["studies"].append(cell.study)
@@ -49,9 +50,8 @@ def frame(plan: Plan, out: Path, chunk: int) -> pd.DataFrame:
     rows = store.read(labels).reset_index(drop=True)
     rows["seconds"] = rows["run_key"].map(store.seconds())
     commit, dirty = provenance.commit()
-    return rows.merge(pd.DataFrame(labels.values()), on="run_key").assign(
-        profile=plan.config.profile.name, commit=commit, dirty=dirty
-    )
+    tags = pd.DataFrame(labels.values(), columns=["run_key", "studies", "claims", "phase"])
+    return rows.merge(tags, on="run_key").assign(profile=plan.config.profile.name, commit=commit, dirty=dirty)
 
 
 def cards(plan: Plan) -> dict:

@@ -77,6 +77,7 @@ class Finding:
     """What `judge` returns. estimate is None for purely exact claims; p: of the primary test, which need not be the estimate's.
 
     undecidable: why these runs can decide nothing, whatever the numbers are (all diverged, none reached the target); else empty.
+    charge: what p-values of an effect are multiplied by for looks at the study before; no claim's own business, see `folklore.looks`.
     """
 
     estimate: Estimate | None = None
@@ -89,6 +90,12 @@ class Finding:
     notes: tuple[str, ...] = ()
     diverged: int = 0
     undecidable: str = ""
+    charge: float = 1.0
+
+    @property
+    def p_charged(self) -> float | None:
+        """p with what looks have spent. They have nothing to do with a test of equivalence, which is made at the end only."""
+        return self.p if self.p is None or self.equivalence else min(1.0, self.p * self.charge)
 
     def verdict(self, delta: float, p_corrected: float | None, p_apart: float | None = None) -> Verdict:
         """The verdict with a corrected p-value (None: the finding's own); p_apart: where no difference is predicted, that of one."""
