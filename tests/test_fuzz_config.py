@@ -145,12 +145,14 @@ def test_profiles_make_a_plan_or_a_line(changes: dict[str, object]) -> None:
 
 def whole(plan: Plan) -> None:
     """Every job trains something, and knows where its rates come from."""
-    tuning = {job.name for job in plan.phase("tune")}
+    tuning, confirming = ({job.name for job in plan.phase(phase)} for phase in ("tune", "confirm"))
     for job in plan.jobs:
         assert job.runs > 0
         assert set(job.needs) <= tuning
+        assert set(job.after) <= confirming
+        assert bool(job.after) == (job.phase == "extend")
         assert len(job.identity) == 16
-    assert sum(map(len, plan.chunks())) == len(plan.phase("confirm"))
+    assert sum(map(len, plan.chunks())) == len(plan.phase("confirm")) + len(plan.phase("extend"))
 
 
 GIVEN = st.one_of(

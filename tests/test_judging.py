@@ -113,7 +113,7 @@ def test_an_own_claim_changes_nothing_for_the_others_of_its_family() -> None:
     assert judging._corrected_in("architecture", claims, findings) == without | {
         "mine": pytest.approx(0.01 * (len(frozen) + 1))  # Holm's are never below those of smaller p-values
     }
-    assert judging.family_size(claims[-1]) == judging.family_size(claims[0]) + 1 == len(frozen) + 1
+    assert criteria.family_size(claims[-1]) == criteria.family_size(claims[0]) + 1 == len(frozen) + 1
 
 
 def test_another_ground_is_judged_at_the_corrected_level() -> None:
