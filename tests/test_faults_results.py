@@ -47,6 +47,7 @@ DAMAGE = [truncated, flipped, emptied, foreign]
 PLACES = {
     "results/tune/000.json": "results/tune/000.json",
     "results/confirm/000.json": "results/confirm/000.json",
+    "results/extend/000.json": "results/extend/000.json",
     "results/calibration.json": "results/calibration.json",
     "results/findings.json": "results/findings.json",
     "results/verdicts.json": "results/verdicts.json",
@@ -114,7 +115,10 @@ def test_a_removed_file_is_made_again(place: str, project: Path, capsys: pytest.
 @pytest.mark.parametrize("suffix", [".damaged", ".old"])
 def test_a_part_that_a_job_has_set_aside_is_trained_again(suffix: str, project: Path) -> None:
     """By the next plain command, and by that one alone."""
-    jobs = [Path("results") / name for name in ("tune/000.json", "confirm/000.json", "calibration.json")]
+    jobs = [
+        Path("results") / name
+        for name in ("tune/000.json", "confirm/000.json", "extend/000.json", "calibration.json")
+    ]
     aside = Path("results/runs/0123456789ab").with_suffix(suffix)
     aside.parent.mkdir()
     aside.write_bytes(b"half a part")

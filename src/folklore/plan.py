@@ -167,9 +167,11 @@ def plan_of(config: Config) -> Plan:
     return Plan(config, tuple(found), tuple(all_cells), packed(all_cells, config.profile.job_seconds, asked))
 
 
-def packed(all_cells: Sequence[Cell], limit: float, looks: Mapping[str, str]) -> tuple[Job, ...]:
-    """Jobs of about `limit` expected seconds: those that tune, those that confirm, and those that extend what a look leaves open (`looks`: its
-    identity by study); each knows which it waits for.
+def packed(
+    all_cells: Sequence[Cell], limit: float, looks: Mapping[str, str] | None = None
+) -> tuple[Job, ...]:
+    """Jobs of about `limit` expected seconds: those that tune, those that confirm, and those that extend what a look leaves open; each knows which
+    it waits for. looks: identity of the look by study, for those that have one.
     """
     units = _units(all_cells)
     tuning = _pack([u for u in units if any(c.tuned for c in u.cells)], "tune", limit)
@@ -183,7 +185,7 @@ def packed(all_cells: Sequence[Cell], limit: float, looks: Mapping[str, str]) ->
     )
     by_label = {(c.study, c.variant, c.label): c for c in all_cells}
     confirming = [replace(job, needs=_needs(job, tuned_in, by_label)) for job in confirming]
-    extending = [_after_looks(job, tuning, confirming, looks) for job in extending]
+    extending = [_after_looks(job, tuning, confirming, looks or {}) for job in extending]
     return (*tuning, *confirming, *extending)
 
 
