@@ -1,7 +1,7 @@
 """A fresh run against the committed example: same verdicts, and effects that differ no more than two runs of one experiment would.
 
 On the machine and commit of the example every number is the same to the last bit, and so it is on another where the core's own code does all
-of the arithmetic: on a processor without AVX-512 thirteen claims (5,050 networks) had every digit of the example, which was made on one with it.
+of the arithmetic: on a processor without AVX-512 57 trained claims had every digit of an example that was made on one with it.
 Where torch's operations take part, floating-point sums may end in other last digits, training amplifies them, and the same seeds
 are in effect new ones; the learning rate that tuning chooses may be another, too. So two effects agree when they differ by no
 more than delta, the smallest difference that matters, or by no more than SIGMAS combined standard errors, as two independent
