@@ -130,7 +130,7 @@ def test_of_a_study_that_a_look_ended_no_later_replicates_are_read(
     frames = Frames(plan, written(tmp_path, plan, ended))
     seen = {i for cell, phase, i, _ in frames.listed[STUDY] if (phase, cell.variant) == ("confirm", "main")}
     assert seen == set(range(count))
-    assert look_at(plan, frames, STUDY) == Look(2, 6, ended=bool(ended))
+    assert look_at(frames, STUDY) == Look(2, 6, ended=bool(ended))
     (extending,) = plan.phase("extend")
     tracked = {
         i for _, phase, i, _ in job_runs(plan, frames.chosen, extending, frames.ended) if phase == "confirm"
@@ -147,7 +147,7 @@ def test_a_study_ends_when_all_of_its_claims_are_answered(
     two = [
         SimpleNamespace(id=name, study=STUDY, criterion=claim.criterion, claim=claim.claim) for name in found
     ]
-    monkeypatch.setattr(looks, "discover", lambda: two)
+    monkeypatch.setattr(looks, "claims_of", lambda study: two)
     monkeypatch.setattr(looks, "finding_of", lambda one, runs: found[one.id])
     monkeypatch.setattr(Frames, "study", lambda self, name: None)
     out = written(tmp_path, plan, [])

@@ -91,8 +91,10 @@ def test_what_looks_saved_are_the_runs_that_no_study_has_trained() -> None:
     plan = SimpleNamespace(cells=[cell])
     for ended, saved in ((["tried"], 30), ([], 0)):
         results = trained if ended else pd.DataFrame(index=[run.key for run in runs])
-        frames = SimpleNamespace(listed={"tried": [], "another": []}, chosen={}, results=results, ended=ended)
-        (found,) = savings.looked(plan, frames)
+        frames = SimpleNamespace(
+            plan=plan, listed={"tried": [], "another": []}, chosen={}, results=results, ended=ended
+        )
+        (found,) = savings.looked(frames)
         assert (found.study, found.first, found.planned, found.ended) == ("tried", 32, 64, bool(ended))
         assert found.saved == pytest.approx(saved * cost.seconds(runs[0]))
         assert found.seconds == pytest.approx(64 * cost.seconds(runs[0]))

@@ -35,7 +35,7 @@ POWER = 0.8  # that a claim should have for its smallest effect of interest
 def find_all(plan: Plan, frames: Frames) -> dict[str, Finding]:
     """What each claim's `judge` finds, by id."""
     return {
-        claim.id: charged(finding_of(claim, _runs(frames, claim)), claim, _look(plan, frames, claim))
+        claim.id: charged(finding_of(claim, _runs(frames, claim)), claim, _look(frames, claim))
         for claim in wanted_claims(plan.config.profile)
     }
 
@@ -52,7 +52,7 @@ def judge_all(plan: Plan, out: Path, frames: Frames, findings: Mapping[str, Find
                 plan,
                 c,
                 studies[c.id],
-                _look(plan, frames, c),
+                _look(frames, c),
                 findings[c.id],
                 entries,
                 _correction(claims, findings, corrected, c),
@@ -75,8 +75,8 @@ def judge_all(plan: Plan, out: Path, frames: Frames, findings: Mapping[str, Find
     }
 
 
-def _look(plan: Plan, frames: Frames, claim: LoadedClaim) -> Look | None:
-    return look_at(plan, frames, claim.study) if claim.study else None
+def _look(frames: Frames, claim: LoadedClaim) -> Look | None:
+    return look_at(frames, claim.study) if claim.study else None
 
 
 def _runs(frames: Frames, claim: LoadedClaim) -> pd.DataFrame | None:

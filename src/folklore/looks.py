@@ -18,13 +18,14 @@ import numpy as np
 from scipy import stats
 
 from folklore.claim_calls import finding_of
-from folklore.claims.base import LoadedClaim, discover
+from folklore.claims.base import LoadedClaim
 from folklore.criteria import family_size
 from folklore.frames import Frames
 from folklore.plan import Plan
 from folklore.stats.findings import Finding
 from folklore.stats.sequential import nominal_levels
 from folklore.stats.verdicts import ALPHA
+from folklore.studies import claims_of
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,17 @@ class Look:
 
     def charge(self, claim: LoadedClaim) -> float:
         """What a p-value is multiplied by, so that it is below the claim's level where it is below that of its look."""
-        level = ALPHA / family_size(claim)
-        return level / levels_of_looks(level, self.first, self.planned)[0 if self.ended else 1]
+        first, last = self.levels(claim)
+        return ALPHA / family_size(claim) / (first if self.ended else last)
+
+    def levels(self, claim: LoadedClaim) -> Sequence[float]:
+        """What a p-value of the claim must be below at the look, and at the end."""
+        return _levels(ALPHA / family_size(claim), self.first, self.planned)
 
 
-def look_at(plan: Plan, frames: Frames, study: str) -> Look | None:
+def look_at(frames: Frames, study: str) -> Look | None:
     """The look that a study has; None without any."""
-    main = next((c for c in plan.cells if (c.study, c.variant) == (study, "main")), None)
+    main = next((c for c in frames.plan.cells if (c.study, c.variant) == (study, "main")), None)
     return Look(main.look, main.replicates, study in frames.ended) if main and main.look else None
 
 
@@ -63,17 +68,13 @@ def _said(look: Look) -> str:
 
 
 def ends(plan: Plan, out: Path, study: str) -> bool:
-    """Whether the look at this study answers all of its claims."""
+    """Whether the look at this study, which has one, answers all of its claims."""
     frames = Frames(plan, out, {study}, ended={study})
-    look, runs = look_at(plan, frames, study), frames.study(study)
-    served = [claim for claim in discover() if claim.study == study]
-    return look is not None and all(answered(claim, finding_of(claim, runs), look) for claim in served)
-
-
-def answered(claim: LoadedClaim, finding: Finding, look: Look) -> bool:
-    """Whether a look at a claim leaves no question."""
-    level = levels_of_looks(ALPHA / family_size(claim), look.first, look.planned)[0]
-    return decided(finding, claim.criterion.delta, level)
+    look, runs = look_at(frames, study), frames.study(study)
+    return all(
+        decided(finding_of(claim, runs), claim.criterion.delta, look.levels(claim)[0])
+        for claim in claims_of(study)
+    )
 
 
 def decided(finding: Finding, delta: float, level: float) -> bool:
@@ -88,5 +89,5 @@ def decided(finding: Finding, delta: float, level: float) -> bool:
 
 
 @cache
-def levels_of_looks(level: float, first: int, planned: int) -> Sequence[float]:
+def _levels(level: float, first: int, planned: int) -> Sequence[float]:
     return tuple(nominal_levels(level, (first, planned)))

@@ -29,15 +29,11 @@ DECIDES = {
     "tune": ("tuning.py", "stats/tuning.py", "stats/curves.py"),
     "confirm": ("choices.py",),
     "extend": (
-        *(
-            "choices.py",
-            "frames.py",
-            "looks.py",
-            "claim_calls.py",
-            "stats/sequential.py",
-            "stats/findings.py",
-        ),
-        *("stats/estimates.py", "stats/verdicts.py", "stats/curves.py"),
+        "choices.py",
+        "frames.py",
+        "looks.py",
+        "claim_calls.py",
+        *(f"stats/{name}.py" for name in ("sequential", "findings", "estimates", "verdicts", "curves")),
         *(f"claims/{helper.name}" for helper in sorted((levels.HERE / "claims").glob("_[!_]*.py"))),
     ),
 }

@@ -19,7 +19,6 @@ from folklore import cost
 from folklore.frames import Frames, study_runs
 from folklore.grid import Cell
 from folklore.looks import look_at
-from folklore.plan import Plan
 from folklore.stats.tuning import choose
 
 HALVED_AT = 0.3  # of the updates
@@ -51,18 +50,18 @@ class Halved:
     saved: float
 
 
-def looked(plan: Plan, frames: Frames) -> list[Looked]:
+def looked(frames: Frames) -> list[Looked]:
     """Every study that has a look."""
-    looks = {name: look for name in frames.listed if (look := look_at(plan, frames, name))}
+    looks = {name: look for name in frames.listed if (look := look_at(frames, name))}
     return [
-        Looked(name, look.first, look.planned, look.ended, *_cost(plan, frames, name))
+        Looked(name, look.first, look.planned, look.ended, *_cost(frames, name))
         for name, look in looks.items()
     ]
 
 
-def _cost(plan: Plan, frames: Frames, study: str) -> tuple[float, float]:
+def _cost(frames: Frames, study: str) -> tuple[float, float]:
     """Of all runs of a study, and of those that neither it nor another one has trained."""
-    everything = {run.key: run for *_, run in study_runs(plan, frames.chosen, study, ended=False)}
+    everything = {run.key: run for *_, run in study_runs(frames.plan, frames.chosen, study, ended=False)}
     left_out = [run for key, run in everything.items() if key not in frames.results.index]
     return sum(map(cost.seconds, everything.values())), sum(map(cost.seconds, left_out))
 

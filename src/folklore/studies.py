@@ -21,7 +21,7 @@ LAPTOP_IMAGES, ALL_IMAGES = (
     58_000,
 )  # training rows of an image set that a run draws: in the laptop profile, and all of them
 PLACEBO_SAMPLES = 16_384
-BY_EFFECT = ("S", "E+S")  # kinds of claims
+_BY_EFFECT = ("S", "E+S")  # kinds of claims
 _CELL_WORDS = {"label", "lr_of", "lr_times"}
 
 
@@ -46,27 +46,28 @@ def studies(
     return [scaled(found[name], profile) for name in sorted(found)]
 
 
-def look_of(study: Study, profile: ProfileConfig, claims: Iterable[LoadedClaim] | None = None) -> int:
+def look_of(study: Study, profile: ProfileConfig) -> int:
     """Replicates after which the study is looked at: where it has at least twice as many, and every claim that it serves is decided by an effect.
 
     Of all claims, not only those that a command asks for: which runs there are does not hang on that.
     """
-    served = _served(study, claims)
-    by_effect = served and all(claim.claim.kind in BY_EFFECT for claim in served)
+    served = claims_of(study.name)
+    by_effect = served and all(claim.claim.kind in _BY_EFFECT for claim in served)
     return profile.first_look if by_effect and study.replicates >= 2 * profile.first_look else 0
 
 
-def look_identity(study: Study, claims: Iterable[LoadedClaim] | None = None) -> str:
+def look_identity(study: Study) -> str:
     """Of what the look at a study asks: its claims, their code, and the levels of their families."""
     asked = [
         (c.id, levels.file_hash(Path(str(c.module.__file__))), criteria.family_size(c))
-        for c in _served(study, claims)
+        for c in claims_of(study.name)
     ]
     return digest(asked, 16)
 
 
-def _served(study: Study, claims: Iterable[LoadedClaim] | None) -> list[LoadedClaim]:
-    return [claim for claim in (discover() if claims is None else claims) if claim.study == study.name]
+def claims_of(study: str) -> list[LoadedClaim]:
+    """All claims that a study serves, whichever are wanted."""
+    return [claim for claim in discover() if claim.study == study]
 
 
 def wanted_claims(profile: ProfileConfig) -> list[LoadedClaim]:

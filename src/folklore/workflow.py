@@ -225,8 +225,7 @@ class Flow:
 
     def chunk_claims(self, chunk: str) -> list[str]:
         """Studies and claims by which one import tags its runs: a claim may join them long after they were trained."""
-        units = (unit for job in self.plan.chunks()[int(chunk)] for unit in job.units)
-        held = {cell.study for unit in units for cell in unit.cells}
+        held = {study for job in self.plan.chunks()[int(chunk)] for study in job.studies}
         claims = wanted_claims(self.plan.config.profile)
         return [f"{claim.study}: {claim.id}" for claim in claims if claim.study in held]
 

@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args(argv)
     plan = make_plan(options.overrides)
-    found = replayed(plan, _frames(plan, options.out))
+    found = replayed(_frames(plan, options.out))
     atomic_write(options.out / "savings.json", json.dumps(found, indent=1) + "\n")
     show(found, Console(highlight=False))
 
@@ -51,9 +51,9 @@ def _frames(plan: Plan, out: Path) -> Frames:
         ) from None
 
 
-def replayed(plan: Plan, frames: Frames) -> dict:
+def replayed(frames: Frames) -> dict:
     """What both save, as plain numbers."""
-    looked, halved = savings.looked(plan, frames), savings.halved(frames)
+    looked, halved = savings.looked(frames), savings.halved(frames)
     levels = nominal_levels(ALPHA, LOOKS)
     return {
         "error_of_two_looks": {
