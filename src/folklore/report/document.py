@@ -15,6 +15,7 @@ from folklore.report.growth import growth
 from folklore.report.numbers import MISSING, count, is_number, percent
 from folklore.report.pictures import drawn, figure
 from folklore.report.sheet import sheet
+from folklore.report.versions import versions
 from folklore.report.words import Claim, amount, calibration, paragraph, summary, tidy, verdict_name
 
 Verdicts = Mapping[str, object]
@@ -54,7 +55,7 @@ def document(verdicts: Verdicts, out: Path, folder: Path) -> dict[str, object]:
         "calibrations": _calibrations(verdicts.get("calibration") or {}),
         "growth": growth(out),
         "data": _data(verdicts),
-        "changes": _changes(claims),
+        "versions": versions(claims),
         "provenance": _provenance(claims, grid, stems),
     }
 
@@ -192,25 +193,6 @@ def _calibrations(report: Mapping[str, object]) -> dict[str, object] | None:
 def _data(verdicts: Verdicts) -> dict[str, object]:
     rows = [[name, str(digest)] for name, digest in sorted((verdicts.get("data") or {}).items())]
     return table("The data sets of this report.", ["name", "sha256 of the decoded bytes"], rows, numeric=[])
-
-
-def _changes(claims: Sequence[Claim]) -> dict[str, object] | None:
-    """Every version of every criterion that has more than one, with the verdict under each."""
-    rows = [_version(claim, entry) for claim in claims for entry in _versions(claim)]
-    columns = ["claim", "criterion", "commit", "reason", "verdict under it"]
-    return (
-        table("Criteria that changed, oldest first.", columns, rows, numeric=[], widest=3) if rows else None
-    )
-
-
-def _versions(claim: Claim) -> Sequence[Mapping[str, object]]:
-    history = (claim.get("criterion") or {}).get("history") or []
-    return history if len(history) > 1 else []
-
-
-def _version(claim: Claim, entry: Mapping[str, object]) -> list[str]:
-    told = [tidy(entry.get("reason")) or MISSING, str(entry.get("verdict") or MISSING)]
-    return [str(claim["id"]), _short(entry.get("hash")), _short(entry.get("commit")), *told]
 
 
 def _provenance(
