@@ -146,8 +146,8 @@ class Tracker:
         """
         digests = {Path(path): file_digest(Path(path)) for path in files}
         with explained(self.uri), self._journal.locked():
-            place = self._place(self._experiment(StudyCard(study, study), self._experiments()))
-            parent = self._client.get_run(place.parent)
+            experiment = self._experiment(StudyCard(study, study), self._experiments())
+            parent = self._client.get_run(self._places({study: experiment})[study].parent)
             self._attach_verdicts(parent, verdicts)
             return sum(self._attach_file(parent, path, digest) for path, digest in digests.items())
 
@@ -179,7 +179,7 @@ class Tracker:
         """Make every study's experiment and parent run exist, named and described as its card says."""
         with self._journal.locked():
             known = self._experiments()
-            places = {name: self._place(self._experiment(card, known)) for name, card in studies.items()}
+            places = self._places({name: self._experiment(card, known) for name, card in studies.items()})
             self._recover(places)
             self._describe(studies, places)
         return places
@@ -212,21 +212,30 @@ class Tracker:
             # This brings back all its runs, the half-written ones, too.
             self._client.restore_experiment(number)
         # All pages before the first deletion, which would shift the next page.
-        for run in list(self._runs(number, "tags.run_key LIKE '%'")):
+        for run in list(self._runs([number], "tags.run_key LIKE '%'")):
             self._take_or_delete(run, study)
         self._client.set_experiment_tag(number, "folklore.journal", self._journal.id)
         self._journal.append({"settled": study})
 
-    def _place(self, experiment: Experiment) -> _Place:
-        """The experiment with its parent run, created when missing, restored or completed when need be."""
-        study, number = experiment.tags["folklore.study"], experiment.experiment_id
-        runs = list(self._runs(number, f"tags.`folklore.parent` = '{study}'", ViewType.ALL))
-        run = runs[0] if runs else self._create_parent(study, number)
+    def _places(self, experiments: Mapping[str, Experiment]) -> dict[str, _Place]:
+        """Every study's experiment with its parent run, created when missing, restored or completed when need be."""
+        numbers = [experiment.experiment_id for experiment in experiments.values()]
+        parents: dict[str, Run] = {}
+        for run in self._runs(numbers, "tags.`folklore.parent` LIKE '%'", ViewType.ALL):
+            parents.setdefault(run.info.experiment_id, run)
+        return {
+            study: _Place(experiment, self._whole_parent(study, experiment, parents))
+            for study, experiment in experiments.items()
+        }
+
+    def _whole_parent(self, study: str, experiment: Experiment, parents: Mapping[str, Run]) -> str:
+        number = experiment.experiment_id
+        run = parents.get(number) or self._create_parent(study, number)
         if run.info.lifecycle_stage != "active":
             self._client.restore_run(run.info.run_id)
         if run.info.status != "FINISHED":
             self._client.set_terminated(run.info.run_id)
-        return _Place(experiment, run.info.run_id)
+        return run.info.run_id
 
     def _create_parent(self, study: str, experiment: str) -> Run:
         tags = {"folklore.parent": study, "mlflow.source.name": "folklore"}
@@ -295,7 +304,7 @@ class Tracker:
         """Settle what a dead importer left in flight. Only the holder of the lock may call this."""
         for key, study in list(self._journal.flying.items()):
             known = places[study].experiment if study in places else self._experiments().get(study)
-            for run in self._runs(known.experiment_id, f"tags.run_key = '{key}'") if known else ():
+            for run in self._runs([known.experiment_id], f"tags.run_key = '{key}'") if known else ():
                 self._take_or_delete(run, study)
             if key in self._journal.flying:
                 self._journal.append({"void": key})
@@ -310,10 +319,10 @@ class Tracker:
         elif known is None or known.run_id != entry.run_id:
             self._client.delete_run(entry.run_id)
 
-    def _runs(self, experiment: str, query: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[Run]:
+    def _runs(self, experiments: list[str], query: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[Run]:
         token = None
         while True:
-            page = self._client.search_runs([experiment], query, view, PAGE, page_token=token)
+            page = self._client.search_runs(experiments, query, view, PAGE, page_token=token)
             yield from page
             if not (token := page.token):
                 return
