@@ -19,6 +19,7 @@ from folklore.claims.base import LoadedClaim
 from folklore.config import compose
 from folklore.frames import plain_texts
 from folklore.grid import CONFIRM, TUNE, Cell
+from folklore.schema import Config
 from folklore.stats.findings import Finding
 from folklore.studies import cells, studies
 from simulated_claims import MODELS, POINTS, Model, Signs
@@ -113,8 +114,14 @@ def plants(claim: LoadedClaim) -> bool:
 
 
 @cache
+def composed(profile: str) -> Config:
+    """Half a second of Hydra's, and the same for all claims."""
+    return compose([f"profile={profile}"])
+
+
+@cache
 def _cells(study: str, profile: str) -> tuple[Cell, ...]:
-    config = compose([f"profile={profile}"])
+    config = composed(profile)
     (mine,) = [s for s in studies(config.profile) if s.name == study]
     return tuple(cells(mine, config))
 

@@ -19,13 +19,13 @@ from omegaconf import OmegaConf
 import folklore.claims
 from folklore import criteria
 from folklore.claims.base import FAMILIES, LECTURES, LoadedClaim
-from folklore.config import compose
 from folklore.grid import Study
 from folklore.report.build import FORMULAS, TEMPLATES, formula_pictures
 from folklore.schema import CONF
 from folklore.stats.findings import Finding
 from folklore.studies import studies
 from judged import CLAIMS, EXACT
+from simulation import composed
 
 pytestmark = pytest.mark.usefixtures("_no_resampling")
 
@@ -68,7 +68,7 @@ def test_a_criterion_is_complete(claim: LoadedClaim) -> None:
 def test_a_statistical_claim_has_a_study_and_a_frozen_family(claim: LoadedClaim) -> None:
     if claim.claim.kind == "E":
         return
-    assert claim.study in {s.name for s in studies(compose(["profile=laptop"]).profile)}
+    assert claim.study in {s.name for s in studies(composed("laptop").profile)}
     if claim.claim.kind == "Q":  # no p-value that could be corrected
         return
     frozen = OmegaConf.to_container(OmegaConf.load(CONF / "families.yaml"))
@@ -126,7 +126,7 @@ def test_budgets_are_declared_and_add_up() -> None:
     designs = {c.design.name: c.design for c in CLAIMS.values() if isinstance(c.design, Study)}
     headline = {c.study for c in CLAIMS.values() if c.claim.headline}
     assert all(design.seconds > 0 for design in designs.values())
-    grid = next(s for s in studies(compose().profile) if s.name == "six-factor").seconds
+    grid = next(s for s in studies(composed("laptop").profile) if s.name == "six-factor").seconds
     assert grid > 0
     assert grid + sum(design.seconds for name, design in designs.items() if name in headline) <= 4600
     assert grid + sum(design.seconds for design in designs.values()) <= 3 * 3600 - 800

