@@ -10,7 +10,7 @@ import pytest
 
 from folklore.errors import UsageError
 from folklore.report import document, factors
-from folklore.report.claim import breakable, table
+from folklore.report.claim import breakable, table, view
 from folklore.report.growth import growth
 from invented_report import LONG_WORD, verdicts, write_grid, write_results
 
@@ -95,3 +95,12 @@ def test_tables_align_numbers_and_break_words() -> None:
     one = table("c", ["name", "value"], [["a", 1.0], ["b", None]])
     assert one["numeric"] == [1]
     assert max(len(piece) for piece in re.split(r"[\u200b ]", breakable(LONG_WORD))) <= 22
+
+
+@pytest.mark.parametrize(
+    ("unit", "head"), [("points", "mean (%)"), ("octaves", "mean (octaves)"), ("above .5", "mean")]
+)
+def test_the_unit_of_a_mean_is_not_that_of_a_difference(unit: str, head: str) -> None:
+    claim = next(claim for claim in verdicts()["claims"] if claim.get("rows"))
+    arms, *_ = view(claim | {"unit": unit})["tables"]
+    assert arms["columns"][1] == head

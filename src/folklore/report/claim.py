@@ -249,8 +249,9 @@ def _arms(claim: Claim) -> dict[str, object] | None:
 
 
 def _level_unit(claim: Claim) -> str:
-    """A level of accuracy is a percentage, a difference of two levels is in points."""
-    unit = {"points": "%", "point": "%"}.get(str(claim.get("unit") or ""), claim.get("unit"))
+    """A level of accuracy is a percentage, a difference of two levels is in points; only an effect is counted from what it is `above`."""
+    unit = str(claim.get("unit") or "")
+    unit = {"points": "%", "point": "%"}.get(unit, "" if unit.startswith("above ") else unit)
     return f" ({unit})" if unit else ""
 
 
