@@ -76,7 +76,7 @@ rule tune:
         "results/tune/{job}.json",
     log:
         "results/logs/tune-{job}.log",
-    priority: 10  # confirmation waits for it; the importer must not come first
+    priority: lambda w: flow.turn("tune", w.job)
     conda:
         "environment.yml"
     resources:
@@ -99,6 +99,7 @@ rule confirm:
         "results/confirm/{job}.json",
     log:
         "results/logs/confirm-{job}.log",
+    priority: lambda w: flow.turn("confirm", w.job)
     conda:
         "environment.yml"
     resources:
@@ -121,6 +122,7 @@ rule extend:
         "results/extend/{job}.json",
     log:
         "results/logs/extend-{job}.log",
+    priority: lambda w: flow.turn("extend", w.job)
     conda:
         "environment.yml"
     resources:
@@ -142,7 +144,7 @@ rule calibrate:
         "results/calibration.json",
     log:
         "results/logs/calibrate.log",
-    priority: 5  # judging waits for it, and it waits for nothing
+    priority: flow.priorities["report"]  # judging waits for it, and it waits for nothing
     conda:
         "environment.yml"
     resources:
@@ -195,7 +197,7 @@ rule judge:
         table=report("results/tables/verdicts.csv", category="Verdicts"),
     log:
         "results/logs/judge.log",
-    priority: 5  # the report waits for it, and for nothing that the importer does
+    priority: flow.priorities["report"]  # which waits for nothing that the importer does
     conda:
         "environment.yml"
     params:
@@ -224,7 +226,7 @@ for part, claims in enumerate(flow.drawn):
             ),
         log:
             f"results/logs/draw-{part}.log",
-        priority: 5
+        priority: flow.priorities["report"]
         conda:
             "environment.yml"
         params:
@@ -244,7 +246,7 @@ rule analyse:
         report("results/grid.json", category="Six factors"),
     log:
         "results/logs/analyse.log",
-    priority: 5
+    priority: flow.priorities["report"]
     conda:
         "environment.yml"
     params:
@@ -268,7 +270,7 @@ rule render:
         traces="reports/provenance.json",
     log:
         "results/logs/render.log",
-    priority: 5
+    priority: flow.priorities["report"]
     conda:
         "environment.yml"
     params:
@@ -288,7 +290,7 @@ rule track:
     log:
         "results/logs/track-{chunk}.log",
     # beside the training, or minutes of it would be left when all else is done; the report goes first
-    priority: 1
+    priority: flow.priorities["track"]
     conda:
         "environment.yml"
     resources:

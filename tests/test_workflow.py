@@ -249,8 +249,19 @@ def test_the_calibration_waits_for_the_data_that_it_reads(profile: str) -> None:
 def test_data_that_are_generated_come_before_those_that_are_fetched() -> None:
     """They keep a core busy while others wait for the network, and most jobs wait for them."""
     flow = workflow.Flow({"profile": "smoke"})
-    assert flow.dataset_priority("mnist1d") > flow.dataset_priority("mnist") == 0
+    assert flow.dataset_priority("mnist1d") > flow.dataset_priority("mnist")
     assert "priority: lambda w: flow.dataset_priority(w.data)" in (ROOT / "Snakefile").read_text()
+
+
+def test_jobs_start_in_the_order_of_the_plan_and_nothing_short_waits_for_them() -> None:
+    flow, rules = workflow.Flow({"profile": "smoke"}), (ROOT / "Snakefile").read_text()
+    turns = [flow.turn(job.phase, job.name) for job in flow.plan.jobs]
+    assert turns == list(range(len(turns), 0, -1))
+    assert turns[0] < flow.priorities["track"] < flow.priorities["report"] < flow.dataset_priority("mnist")
+    for phase in ("tune", "confirm", "extend"):
+        assert f'priority: lambda w: flow.turn("{phase}", w.job)' in rules
+    parts = [flow.turn(job.phase, job.name) for part in flow.plan.chunks() for job in part]
+    assert parts == sorted(parts, reverse=True)
 
 
 def test_exact_claims_alone_train_nothing_but_the_calibration() -> None:

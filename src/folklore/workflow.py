@@ -168,9 +168,19 @@ class Flow:
         self.has_grid = any(study.name == SIX_FACTOR for study in self.plan.studies)
         # another tracker gets all that the one before has
         self.tracker = address.scope(None, Path("results"))
+        # Snakemake's priorities. Jobs that train have 1 to their number, see `turn`; what is ready beside them is short, or waited for.
+        self._turns = {(job.phase, job.name): i for i, job in enumerate(reversed(self.plan.jobs), start=1)}
+        trained = len(self._turns)
+        self.priorities = {"track": trained + 1, "report": trained + 2, "fetch": trained + 3}
 
     def job(self, phase: str, name: str) -> Job:
         return self.plan.job(phase, name)
+
+    def turn(self, phase: str, name: str) -> int:
+        """A training job's priority: they start in the plan's order. Left to Snakemake, which takes the largest inputs first, the longest job was the
+        last of forty-nine minutes, alone on one of two cores, and with it the first part of the import, which waits for that job.
+        """
+        return self._turns[phase, name]
 
     def names(self, phase: str) -> list[str]:
         return [job.name for job in self.plan.phase(phase)]
@@ -233,8 +243,8 @@ class Flow:
         return [f"{i:02d}" for i in range(len(self.plan.chunks()))]
 
     def dataset_priority(self, name: str) -> int:
-        """What is generated comes first: MNIST-1D keeps a core busy for half a minute, and most jobs wait for it."""
-        return 0 if datasets.get(name).sources else 1
+        """Most jobs wait for them, and longest for what is generated: MNIST-1D keeps a core busy for half a minute."""
+        return self.priorities["fetch"] + (0 if datasets.get(name).sources else 1)
 
     def dataset_code(self, name: str) -> str:
         return datasets.code_digest(name)
