@@ -18,6 +18,8 @@ def versions(claims: Sequence[Claim]) -> dict[str, object] | None:
     oldest first, and the numbers of their `reasons`: many claims change for one reason.
     """
     changed = {str(claim["id"]): history for claim in claims if len(history := _history(claim)) > 1}
+    if not changed:
+        return None
     reasons = list(dict.fromkeys(_reason(version) for history in changed.values() for version in history))
     rows = [
         [name, _commits(history, reasons), ", then ".join(_verdicts(history))]
@@ -25,8 +27,6 @@ def versions(claims: Sequence[Claim]) -> dict[str, object] | None:
     ]
     columns = ["claim", "commit of each version, and number of its reason", "verdict under them"]
     caption = "Criteria that changed, oldest version first."
-    if not changed:
-        return None
     shown = table(caption, columns, rows, numeric=[], widest=1)
     return {"lead": _lead(changed), "table": shown, "reasons": reasons}
 
